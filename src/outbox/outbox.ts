@@ -1,0 +1,94 @@
+/**
+ * The outbox table, as a port: look, claim, remove, and what an operator asks of it. This room is
+ * the only one that knows the table's SQL.
+ *
+ * The contract that order rests on (`fence.ts` says why):
+ * - `look` and `claim` are two statements, the claim's snapshot being the younger one;
+ * - a claim returns, per shard, the complete run of rows between the cursor and the fence, in order,
+ *   cut only at its end; rows of the aggregates in `blocked` are left out whole;
+ * - `remove` deletes exactly the events it is shown acks for, and may be called again with the same.
+ *
+ * Every call throws OUTBOX_UNAVAILABLE (retriable) when PostgreSQL is away or does not answer in
+ * time, and never leaves a transaction open behind it.
+ */
+import type { Ack } from "../event/delivery.ts";
+import type { OutboxEvent } from "../event/event.ts";
+import type { Micros, Position } from "../event/position.ts";
+import type { ShardCursor } from "../event/shard.ts";
+
+/** A transaction that holds the lock of a writer on the outbox at the moment of a look. */
+export interface OpenWriter {
+  /** PostgreSQL's virtual transaction id: names this transaction and no other. */
+  readonly id: string;
+  /** The backend's process id; null for a prepared transaction. */
+  readonly pid: number | null;
+}
+
+export interface Look {
+  /** The database's clock, taken before the locks were read. */
+  readonly clock: Micros;
+  readonly writers: readonly OpenWriter[];
+}
+
+/** What can be said about an open writer to the person who has to find it. */
+export interface WriterDescription {
+  readonly pid: number;
+  readonly application: string;
+  /** Start of its transaction; null when this role may not see it. */
+  readonly startedAt: Micros | null;
+}
+
+export interface ClaimLimits {
+  readonly eventsMax: number;
+  readonly bytesMax: number;
+  /** At most so many rows of one shard, so that a hot shard does not fill the batch alone. */
+  readonly eventsPerShardMax: number;
+  /** A larger payload is not read; its event comes with `payload: null`. */
+  readonly payloadBytesMax: number;
+}
+
+export interface ClaimRequest {
+  /** In the order in which the shards are visited. */
+  readonly cursors: readonly ShardCursor[];
+  /** Only rows created before this instant. */
+  readonly fence: Micros;
+  readonly limits: ClaimLimits;
+  /** Aggregates to leave out. */
+  readonly blocked: readonly string[];
+}
+
+export interface Claim {
+  /** Grouped by shard in the order of the request, in position order inside a shard. */
+  readonly events: readonly OutboxEvent[];
+  /** True when the limits of the whole batch ended it: shards after the last one were not visited. */
+  readonly isCut: boolean;
+}
+
+export interface Backlog {
+  readonly events: number;
+  readonly oldestAgeMs: number | null;
+}
+
+/** Something about the table, the role or the schema that makes relaying unsafe. */
+export interface Fault {
+  readonly code: string;
+  readonly message: string;
+  /** A statement or command that repairs it. */
+  readonly repair: string;
+}
+
+export interface Outbox {
+  /** Looks at schema, rights and settings; an empty list means that relaying is safe. */
+  inspect(): Promise<readonly Fault[]>;
+  look(): Promise<Look>;
+  /** What this role may see of the given backends; those that are gone are left out. */
+  describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]>;
+  claim(request: ClaimRequest): Promise<Claim>;
+  /** The first event of one aggregate at or after a position; the way back out of a block. */
+  claimHead(shard: number, aggregateId: string, from: Position, limits: ClaimLimits): Promise<OutboxEvent | undefined>;
+  /** Deletes what was acknowledged; returns how many rows were still there. */
+  remove(acks: readonly Ack[]): Promise<number>;
+  /** Counts at most `countMax` rows. */
+  backlog(countMax: number): Promise<Backlog>;
+  close(): Promise<void>;
+}

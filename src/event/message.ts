@@ -40,7 +40,10 @@ export function toMessage(event: OutboxEvent, routing: Routing): Message | Rejec
     return refuse("aggregate-id-invalid", "aggregate_id is empty: give the event the id of its aggregate");
   }
   if (event.payload === null) {
-    return refuse("payload-too-large", `event_payload has ${event.payloadBytes} bytes: raise OUTRIDER_PAYLOAD_BYTES_MAX, or store the payload elsewhere and publish its address`);
+    return refuse(
+      "payload-too-large",
+      `event_payload has ${event.payloadBytes} bytes: raise OUTRIDER_PAYLOAD_BYTES_MAX, or store the payload elsewhere and publish its address`,
+    );
   }
   const topic = topicOf(event, routing);
   if (!topicShape.test(topic) || topic === "." || topic === "..") {

@@ -28,12 +28,21 @@ export const errorTable = {
   OUTBOX_REFUSED: { exit: "refused", meaning: "PostgreSQL answers, but refuses the login or the database." },
   OUTBOX_UNFIT: { exit: "refused", meaning: "The outbox table cannot be relayed safely as it is." },
   MIGRATION_FAILED: { exit: "failed", meaning: "A migration could not be applied; it was rolled back." },
-  MIGRATION_BUSY: { exit: "unavailable", meaning: "A migration waited too long for a lock; nothing was changed." },
+  MIGRATION_BUSY: {
+    exit: "unavailable",
+    meaning: "A migration waited too long for a lock; nothing was changed.",
+  },
   SCHEMA_NEWER: { exit: "refused", meaning: "The database has migrations that this version does not know." },
   BROKER_UNAVAILABLE: { exit: "unavailable", meaning: "Kafka cannot be reached or does not answer." },
   BROKER_REFUSED: { exit: "refused", meaning: "Kafka answers, but refuses the login." },
-  PUBLISH_STUCK: { exit: "failed", meaning: "A send neither succeeded nor failed in time; only a restart ends it safely." },
-  PART_MISSING: { exit: "unavailable", meaning: "A real part (PostgreSQL, Kafka, Java, Maven) cannot be had here." },
+  PUBLISH_STUCK: {
+    exit: "failed",
+    meaning: "A send neither succeeded nor failed in time; only a restart ends it safely.",
+  },
+  PART_MISSING: {
+    exit: "unavailable",
+    meaning: "A real part (PostgreSQL, Kafka, Java, Maven) cannot be had here.",
+  },
   PROMISE_BROKEN: { exit: "failed", meaning: "An audit found events lost, doubled or out of order." },
   INVARIANT: { exit: "bug", meaning: "Outrider contradicts itself; please report it." },
 } as const satisfies Record<string, ErrorRow>;

@@ -85,7 +85,12 @@ export interface Outbox {
   describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]>;
   claim(request: ClaimRequest): Promise<Claim>;
   /** The first event of one aggregate at or after a position; the way back out of a block. */
-  claimHead(shard: number, aggregateId: string, from: Position, limits: ClaimLimits): Promise<OutboxEvent | undefined>;
+  claimHead(
+    shard: number,
+    aggregateId: string,
+    from: Position,
+    limits: ClaimLimits,
+  ): Promise<OutboxEvent | undefined>;
   /** Deletes what was acknowledged; returns how many rows were still there. */
   remove(acks: readonly Ack[]): Promise<number>;
   /** Counts at most `countMax` rows. */

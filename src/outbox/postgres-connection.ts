@@ -1,0 +1,213 @@
+/**
+ * Connections to PostgreSQL that cannot hang and cannot go bad quietly.
+ *
+ * What would go wrong without this file: a half-open TCP connection waits for ever; node-postgres,
+ * when its own `query_timeout` fires, hands the still busy connection out again, so that every later
+ * query on it times out too. So a connection that failed in any way but a plain SQL error is thrown
+ * away, never reused.
+ *
+ * A pooler in transaction mode refuses session time-outs in the start-up message. The first refusal
+ * switches them off for this pool; the client-side time-out still bounds every statement.
+ */
+import pg from "pg";
+import { messageOf, OutriderError } from "../foundation/errors.ts";
+
+export type Sslmode = "disable" | "require" | "verify-ca" | "verify-full";
+
+export interface DatabaseConfig {
+  /** Without sslmode and its relatives, which are given separately. */
+  readonly url: string;
+  readonly schema: string;
+  readonly sslmode: Sslmode;
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly connectTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+}
+
+const sslmodes: readonly string[] = ["disable", "require", "verify-ca", "verify-full"];
+
+/** Takes the TLS part out of a URL, because drivers disagree about what it means; a string is a fault. */
+export function parseDatabaseUrl(
+  text: string,
+): { url: string; sslmode: Sslmode | null; caFile: string | null } | string {
+  if (!URL.canParse(text))
+    return "this is no URL; write postgres://user:password@host:port/database and percent-encode special characters";
+  const url = new URL(text);
+  if (url.protocol !== "postgres:" && url.protocol !== "postgresql:")
+    return `"${url.protocol}" is no PostgreSQL; the URL must begin with postgres://`;
+  const sslmode = url.searchParams.get("sslmode");
+  if (sslmode !== null && !sslmodes.includes(sslmode))
+    return `sslmode=${sslmode} is not supported: use ${sslmodes.join(", ")}`;
+  const caFile = url.searchParams.get("sslrootcert");
+  for (const name of ["sslmode", "sslrootcert", "ssl", "sslcert", "sslkey"]) url.searchParams.delete(name);
+  return { url: url.href, sslmode: sslmode as Sslmode | null, caFile };
+}
+
+function tlsOf(config: DatabaseConfig): pg.ClientConfig["ssl"] {
+  if (config.sslmode === "disable") return false;
+  const files = {
+    ...(config.ca === undefined ? undefined : { ca: config.ca }),
+    ...(config.cert === undefined ? undefined : { cert: config.cert }),
+    ...(config.key === undefined ? undefined : { key: config.key }),
+  };
+  // `require` is what libpq means by it: encrypted, to whoever answers. The two others check.
+  if (config.sslmode === "require") return { ...files, rejectUnauthorized: false };
+  if (config.sslmode === "verify-ca")
+    return { ...files, rejectUnauthorized: true, checkServerIdentity: () => undefined };
+  return { ...files, rejectUnauthorized: true };
+}
+
+function clientConfigOf(
+  config: DatabaseConfig,
+  applicationName: string,
+  hasSessionTimeouts: boolean,
+): pg.ClientConfig {
+  return {
+    connectionString: config.url,
+    ssl: tlsOf(config),
+    application_name: applicationName,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    connectionTimeoutMillis: config.connectTimeoutMs,
+    // Two seconds more than the server's own limit, so that normally the server answers first.
+    query_timeout: config.statementTimeoutMs + 2_000,
+    ...(hasSessionTimeouts
+      ? {
+          statement_timeout: config.statementTimeoutMs,
+          lock_timeout: config.statementTimeoutMs,
+          idle_in_transaction_session_timeout: config.statementTimeoutMs,
+        }
+      : undefined),
+  };
+}
+
+/** SQLSTATEs that a person has to repair: wrong password, no such role, no such database. */
+const refusals = new Set(["28000", "28P01", "3D000"]);
+
+/** Turns what the driver threw into the two answers that matter: come back later, or a person is needed. */
+export function connectionError(thrown: unknown): OutriderError {
+  const code = sqlstateOf(thrown);
+  if (code !== undefined && refusals.has(code)) {
+    return new OutriderError("OUTBOX_REFUSED", `PostgreSQL refuses the connection: ${messageOf(thrown)}`, {
+      repair: "check user, password and database name in DATABASE_URL",
+      cause: thrown,
+    });
+  }
+  return new OutriderError("OUTBOX_UNAVAILABLE", `PostgreSQL is not available: ${messageOf(thrown)}`, {
+    retriable: true,
+    repair: "check that PostgreSQL runs at the address in DATABASE_URL",
+    cause: thrown,
+  });
+}
+
+export function sqlstateOf(thrown: unknown): string | undefined {
+  return thrown instanceof pg.DatabaseError ? thrown.code : undefined;
+}
+
+/** What a pooler says that does not know a start-up parameter. */
+function isUnknownParameter(thrown: unknown): boolean {
+  return /unsupported startup parameter/i.test(messageOf(thrown));
+}
+
+/**
+ * One connection, with session time-outs where the other side allows them.
+ * @throws OutriderError OUTBOX_UNAVAILABLE or OUTBOX_REFUSED.
+ */
+export async function connect(config: DatabaseConfig, applicationName = "outrider"): Promise<pg.Client> {
+  try {
+    return await connectWith(config, applicationName, true);
+  } catch (error) {
+    if (!isUnknownParameter(error)) throw connectionError(error);
+  }
+  try {
+    return await connectWith(config, applicationName, false);
+  } catch (error) {
+    throw connectionError(error);
+  }
+}
+
+async function connectWith(
+  config: DatabaseConfig,
+  applicationName: string,
+  hasSessionTimeouts: boolean,
+): Promise<pg.Client> {
+  const client = new pg.Client(clientConfigOf(config, applicationName, hasSessionTimeouts));
+  // Without a listener an idle connection that breaks would end the process.
+  client.on("error", () => undefined);
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    // The socket of an attempt that timed out is still open.
+    client.end().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** SQLSTATE classes after which the connection itself is as good as before. */
+function isPlainSqlError(thrown: unknown): boolean {
+  const code = sqlstateOf(thrown);
+  if (code === undefined) return false;
+  const brokenClasses = ["08", "57", "58", "XX"];
+  return !brokenClasses.includes(code.slice(0, 2)) || code === "57014";
+}
+
+/**
+ * A named connection that is opened when needed and thrown away at the first sign of trouble. One
+ * statement at a time; the relay has one for claims and one for removals.
+ */
+export class PostgresSession {
+  readonly #config: DatabaseConfig;
+  readonly #applicationName: string;
+  #client: pg.Client | undefined;
+  #isClosed = false;
+
+  constructor(config: DatabaseConfig, applicationName: string) {
+    this.#config = config;
+    this.#applicationName = applicationName;
+  }
+
+  /**
+   * Runs one statement in a transaction of its own.
+   * @throws OutriderError OUTBOX_UNAVAILABLE (retriable) or OUTBOX_REFUSED; a plain SQL error passes as it is.
+   */
+  async query<R extends unknown[]>(text: string, values: readonly unknown[] = []): Promise<R[]> {
+    const client = await this.#open();
+    try {
+      const result = await client.query<R>({ text, values: [...values], rowMode: "array" });
+      return result.rows;
+    } catch (error) {
+      if (isPlainSqlError(error)) throw error;
+      await this.#discard(client);
+      throw connectionError(error);
+    }
+  }
+
+  async #open(): Promise<pg.Client> {
+    if (this.#client !== undefined) return this.#client;
+    if (this.#isClosed) throw connectionError(new Error("this session is closed"));
+    const client = await connect(this.#config, this.#applicationName);
+    const forget = () => {
+      if (this.#client === client) this.#client = undefined;
+    };
+    client.on("error", forget);
+    client.on("end", forget);
+    this.#client = client;
+    return client;
+  }
+
+  async #discard(client: pg.Client): Promise<void> {
+    if (this.#client === client) this.#client = undefined;
+    // Destroyed, not ended: a polite goodbye on a black-holed connection would wait for its answer.
+    (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const client = this.#client;
+    this.#client = undefined;
+    if (client !== undefined) await client.end().catch(() => undefined);
+  }
+}

@@ -1,0 +1,295 @@
+/**
+ * Every setting, once: variable, kind, default, unit, bounds and a sentence. The parser, `--help`,
+ * `outrider config` and the reference in the README are all made from this table.
+ */
+
+interface KeyBase {
+  readonly variable: string;
+  readonly sentence: string;
+  readonly unit?: string;
+  /** Masked wherever it is shown, has no flag (a process list is public) and a `_FILE` twin. */
+  readonly isSecret?: boolean;
+}
+
+export interface TextKey extends KeyBase {
+  readonly kind: "text" | "list" | "file" | "cron";
+  readonly default: string | null;
+}
+export interface NumberKey extends KeyBase {
+  readonly kind: "number";
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+}
+export interface FlagKey extends KeyBase {
+  readonly kind: "flag";
+  readonly default: boolean;
+}
+export interface ChoiceKey<C extends string = string> extends KeyBase {
+  readonly kind: "choice";
+  readonly default: C | null;
+  readonly choices: readonly C[];
+}
+export type Key = TextKey | NumberKey | FlagKey | ChoiceKey;
+
+function choice<C extends string, D extends C | null>(
+  variable: string,
+  choices: readonly C[],
+  fallback: D,
+  sentence: string,
+): ChoiceKey<C> & { readonly default: D } {
+  return { kind: "choice", variable, choices, default: fallback, sentence };
+}
+
+function number(
+  variable: string,
+  fallback: number,
+  [min, max]: readonly [number, number],
+  unit: string,
+  sentence: string,
+): NumberKey {
+  return { kind: "number", variable, default: fallback, min, max, unit, sentence };
+}
+
+function text<D extends string | null>(
+  variable: string,
+  fallback: D,
+  sentence: string,
+  kind: TextKey["kind"] = "text",
+): TextKey & { readonly default: D } {
+  return { kind, variable, default: fallback, sentence };
+}
+
+const secret = <K extends Key>(key: K): K => ({ ...key, isSecret: true });
+
+const minute = 60_000;
+const mebibyte = 1_048_576;
+
+export const configKeys = {
+  databaseUrl: secret(
+    text("DATABASE_URL", null, "Where PostgreSQL is: postgres://user:password@host:port/database."),
+  ),
+  schema: text("OUTRIDER_SCHEMA", "public", "The schema that holds undispatched_events."),
+  databaseSslmode: choice(
+    "OUTRIDER_DATABASE_SSLMODE",
+    ["disable", "require", "verify-ca", "verify-full"],
+    null,
+    "TLS to PostgreSQL; overrides sslmode in the URL. `require` encrypts without checking who answers.",
+  ),
+  databaseCaFile: text(
+    "OUTRIDER_DATABASE_CA_FILE",
+    null,
+    "Certificate authority for PostgreSQL (PEM).",
+    "file",
+  ),
+  databaseCertFile: text(
+    "OUTRIDER_DATABASE_CERT_FILE",
+    null,
+    "Client certificate for PostgreSQL (PEM).",
+    "file",
+  ),
+  databaseKeyFile: text("OUTRIDER_DATABASE_KEY_FILE", null, "Client key for PostgreSQL (PEM).", "file"),
+  databaseConnectTimeoutMs: number(
+    "OUTRIDER_DATABASE_CONNECT_TIMEOUT_MS",
+    10_000,
+    [100, 10 * minute],
+    "ms",
+    "How long to wait for a connection to PostgreSQL.",
+  ),
+  databaseStatementTimeoutMs: number(
+    "OUTRIDER_DATABASE_STATEMENT_TIMEOUT_MS",
+    30_000,
+    [100, 10 * minute],
+    "ms",
+    "How long one statement of the relay may run; the connection is thrown away after it.",
+  ),
+  publisher: choice("OUTRIDER_PUBLISHER", ["kafka", "stdout"], "kafka" as const, "Where events go."),
+  kafkaBrokers: text("KAFKA_BROKERS", null, "Kafka's bootstrap addresses: host:port,host:port.", "list"),
+  kafkaClientId: text(
+    "OUTRIDER_KAFKA_CLIENT_ID",
+    "outrider",
+    "The name Kafka's logs and quotas know the relay by.",
+  ),
+  kafkaTls: {
+    kind: "flag",
+    variable: "OUTRIDER_KAFKA_TLS",
+    default: false,
+    sentence: "Speak TLS to Kafka and check its certificate.",
+  },
+  kafkaCaFile: text("OUTRIDER_KAFKA_CA_FILE", null, "Certificate authority for Kafka (PEM).", "file"),
+  kafkaCertFile: text("OUTRIDER_KAFKA_CERT_FILE", null, "Client certificate for Kafka (PEM).", "file"),
+  kafkaKeyFile: text("OUTRIDER_KAFKA_KEY_FILE", null, "Client key for Kafka (PEM).", "file"),
+  kafkaSaslMechanism: choice(
+    "OUTRIDER_KAFKA_SASL_MECHANISM",
+    ["plain", "scram-sha-256", "scram-sha-512"],
+    null,
+    "How to log in to Kafka; none when unset.",
+  ),
+  kafkaSaslUsername: text("OUTRIDER_KAFKA_SASL_USERNAME", null, "The user to log in to Kafka with."),
+  kafkaSaslPassword: secret(
+    text("OUTRIDER_KAFKA_SASL_PASSWORD", null, "The password to log in to Kafka with."),
+  ),
+  kafkaConnectTimeoutMs: number(
+    "OUTRIDER_KAFKA_CONNECT_TIMEOUT_MS",
+    10_000,
+    [100, 10 * minute],
+    "ms",
+    "How long to wait for a connection to a broker.",
+  ),
+  kafkaRequestTimeoutMs: number(
+    "OUTRIDER_KAFKA_REQUEST_TIMEOUT_MS",
+    30_000,
+    [100, 10 * minute],
+    "ms",
+    "How long to wait for a broker's answer before its outcome counts as unknown.",
+  ),
+  kafkaCompression: choice(
+    "OUTRIDER_KAFKA_COMPRESSION",
+    ["none", "gzip"],
+    "none" as const,
+    "Compression of record batches.",
+  ),
+  kafkaRequestBytesMax: number(
+    "OUTRIDER_KAFKA_RECORD_BATCH_BYTES_MAX",
+    900_000,
+    [1_000, 100 * mebibyte],
+    "bytes",
+    "Largest record batch sent to one partition; keep it below the topic's max.message.bytes.",
+  ),
+  topicTemplate: text(
+    "OUTRIDER_TOPIC_TEMPLATE",
+    "outbox.event.${aggregate_type}",
+    "Topic of an event that names none but has an aggregate_type.",
+  ),
+  topicDefault: text(
+    "OUTRIDER_TOPIC_DEFAULT",
+    "outbox.event",
+    "Topic of an event that has neither topic nor aggregate_type.",
+  ),
+  batchEventsMax: number(
+    "OUTRIDER_BATCH_EVENTS_MAX",
+    2_000,
+    [1, 20_000],
+    "events",
+    "Most events in one batch; at most two batches are in flight.",
+  ),
+  batchBytesMax: number(
+    "OUTRIDER_BATCH_BYTES_MAX",
+    4 * mebibyte,
+    [10_000, 256 * mebibyte],
+    "bytes",
+    "Most payload bytes in one batch, unless a single event is larger.",
+  ),
+  payloadBytesMax: number(
+    "OUTRIDER_PAYLOAD_BYTES_MAX",
+    8 * mebibyte,
+    [1_000, 128 * mebibyte],
+    "bytes",
+    "A larger payload is not even read: its aggregate blocks and says so.",
+  ),
+  pollMinMs: number(
+    "OUTRIDER_POLL_MIN_MS",
+    2,
+    [0, minute],
+    "ms",
+    "Pause between two polls while events keep coming.",
+  ),
+  pollMaxMs: number(
+    "OUTRIDER_POLL_MAX_MS",
+    25,
+    [1, 10 * minute],
+    "ms",
+    "Pause between two polls of an idle outbox; the first event after idle waits about this long at most.",
+  ),
+  fencePolicy: choice(
+    "OUTRIDER_FENCE",
+    ["bounded", "strict"],
+    "bounded" as const,
+    "`bounded` passes a writer that stays open longer than the hold time, loudly; `strict` waits for ever.",
+  ),
+  fenceHoldMs: number(
+    "OUTRIDER_FENCE_HOLD_MS",
+    minute,
+    [100, 24 * 60 * minute],
+    "ms",
+    "How long an open writer may hold newer events back under `bounded`.",
+  ),
+  sweepCron: text(
+    "OUTRIDER_SWEEP_CRON",
+    "*/10 * * * * *",
+    "When to look again from the beginning of the outbox (cron with seconds); finds events whose created_at lies in the past.",
+    "cron",
+  ),
+  statisticsCron: text(
+    "OUTRIDER_STATISTICS_CRON",
+    "*/15 * * * * *",
+    "When to count the backlog for the log (cron with seconds).",
+    "cron",
+  ),
+  backoffMinMs: number(
+    "OUTRIDER_BACKOFF_MIN_MS",
+    100,
+    [1, minute],
+    "ms",
+    "First wait after PostgreSQL or Kafka went away; doubles, with jitter.",
+  ),
+  backoffMaxMs: number(
+    "OUTRIDER_BACKOFF_MAX_MS",
+    5_000,
+    [1, 60 * minute],
+    "ms",
+    "Longest wait between two attempts at PostgreSQL or Kafka.",
+  ),
+  blockRetryMinMs: number(
+    "OUTRIDER_BLOCK_RETRY_MIN_MS",
+    1_000,
+    [10, 60 * minute],
+    "ms",
+    "First wait before a rejected event is tried again; doubles, with jitter.",
+  ),
+  blockRetryMaxMs: number(
+    "OUTRIDER_BLOCK_RETRY_MAX_MS",
+    minute,
+    [10, 24 * 60 * minute],
+    "ms",
+    "Longest wait before a rejected event is tried again.",
+  ),
+  blockedAggregatesMax: number(
+    "OUTRIDER_BLOCKED_AGGREGATES_MAX",
+    10_000,
+    [1, 1_000_000],
+    "aggregates",
+    "With more blocked aggregates than this the fault is everywhere: the relay stops claiming until one is free.",
+  ),
+  shutdownTimeoutMs: number(
+    "OUTRIDER_SHUTDOWN_TIMEOUT_MS",
+    25_000,
+    [100, 10 * minute],
+    "ms",
+    "How long a clean stop may take; what is in flight by then is published again after the restart.",
+  ),
+  failFast: {
+    kind: "flag",
+    variable: "OUTRIDER_FAIL_FAST",
+    default: false,
+    sentence: "Exit with 69 when PostgreSQL or Kafka is away at the start, instead of waiting.",
+  },
+  logLevel: choice(
+    "OUTRIDER_LOG_LEVEL",
+    ["debug", "info", "warn", "error", "silent"],
+    "info" as const,
+    "How much the log says.",
+  ),
+} as const satisfies Record<string, Key>;
+
+export type KeyName = keyof typeof configKeys;
+export const keyNames = Object.keys(configKeys) as KeyName[];
+
+/** The flag of a key on the command line, or undefined for a secret. */
+export function flagOf(key: Key): string | undefined {
+  if (key.isSecret === true) return undefined;
+  return `--${key.variable
+    .replace(/^OUTRIDER_/, "")
+    .toLowerCase()
+    .replaceAll("_", "-")}`;
+}

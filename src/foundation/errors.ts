@@ -26,6 +26,7 @@ export const errorTable = {
   EVENT_INVALID: { exit: "failed", meaning: "An event given to enqueue breaks a rule; nothing was written." },
   OUTBOX_UNAVAILABLE: { exit: "unavailable", meaning: "PostgreSQL cannot be reached or does not answer." },
   OUTBOX_REFUSED: { exit: "refused", meaning: "PostgreSQL answers, but refuses the login or the database." },
+  OUTBOX_FAILED: { exit: "failed", meaning: "PostgreSQL answers, but refused a statement." },
   OUTBOX_UNFIT: { exit: "refused", meaning: "The outbox table cannot be relayed safely as it is." },
   MIGRATION_FAILED: { exit: "failed", meaning: "A migration could not be applied; it was rolled back." },
   MIGRATION_BUSY: {

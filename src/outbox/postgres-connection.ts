@@ -102,8 +102,10 @@ export function connectionError(thrown: unknown): OutriderError {
   });
 }
 
+/** PostgreSQL's own code for what went wrong, also when it comes wrapped. */
 export function sqlstateOf(thrown: unknown): string | undefined {
-  return thrown instanceof pg.DatabaseError ? thrown.code : undefined;
+  const own = thrown instanceof OutriderError ? thrown.cause : thrown;
+  return own instanceof pg.DatabaseError ? own.code : undefined;
 }
 
 /** What a pooler says that does not know a start-up parameter. */
@@ -161,7 +163,7 @@ function isPlainSqlError(thrown: unknown): boolean {
 export class PostgresSession {
   readonly #config: DatabaseConfig;
   readonly #applicationName: string;
-  #client: pg.Client | undefined;
+  #client: Promise<pg.Client> | undefined;
   #isClosed = false;
 
   constructor(config: DatabaseConfig, applicationName: string) {
@@ -171,35 +173,50 @@ export class PostgresSession {
 
   /**
    * Runs one statement in a transaction of its own.
-   * @throws OutriderError OUTBOX_UNAVAILABLE (retriable) or OUTBOX_REFUSED; a plain SQL error passes as it is.
+   * @throws OutriderError OUTBOX_UNAVAILABLE (retriable), OUTBOX_REFUSED, or OUTBOX_FAILED for a plain SQL error.
    */
   async query<R extends unknown[]>(text: string, values: readonly unknown[] = []): Promise<R[]> {
+    return (await this.#run<R>(text, values)).rows;
+  }
+
+  /** Like `query`, for a statement whose answer is the number of rows it touched. */
+  async execute(text: string, values: readonly unknown[]): Promise<number> {
+    return (await this.#run(text, values)).rowCount ?? 0;
+  }
+
+  async #run<R extends unknown[]>(text: string, values: readonly unknown[]): Promise<pg.QueryArrayResult<R>> {
     const client = await this.#open();
     try {
-      const result = await client.query<R>({ text, values: [...values], rowMode: "array" });
-      return result.rows;
+      return await client.query<R>({ text, values: [...values], rowMode: "array" });
     } catch (error) {
-      if (isPlainSqlError(error)) throw error;
-      await this.#discard(client);
+      if (isPlainSqlError(error)) {
+        throw new OutriderError("OUTBOX_FAILED", `PostgreSQL refused a statement: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+      this.#discard(client);
       throw connectionError(error);
     }
   }
 
-  async #open(): Promise<pg.Client> {
-    if (this.#client !== undefined) return this.#client;
-    if (this.#isClosed) throw connectionError(new Error("this session is closed"));
-    const client = await connect(this.#config, this.#applicationName);
-    const forget = () => {
-      if (this.#client === client) this.#client = undefined;
-    };
-    client.on("error", forget);
-    client.on("end", forget);
-    this.#client = client;
-    return client;
+  /** Callers that come while the connection is being opened share it. */
+  #open(): Promise<pg.Client> {
+    if (this.#isClosed) return Promise.reject(connectionError(new Error("this session is closed")));
+    this.#client ??= this.#connect();
+    return this.#client;
   }
 
-  async #discard(client: pg.Client): Promise<void> {
-    if (this.#client === client) this.#client = undefined;
+  #connect(): Promise<pg.Client> {
+    const opening = connect(this.#config, this.#applicationName);
+    const forget = () => {
+      if (this.#client === opening) this.#client = undefined;
+    };
+    opening.then((client) => client.on("error", forget).on("end", forget), forget);
+    return opening;
+  }
+
+  #discard(client: pg.Client): void {
+    this.#client = undefined;
     // Destroyed, not ended: a polite goodbye on a black-holed connection would wait for its answer.
     (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
   }
@@ -208,6 +225,7 @@ export class PostgresSession {
     this.#isClosed = true;
     const client = this.#client;
     this.#client = undefined;
-    if (client !== undefined) await client.end().catch(() => undefined);
+    // Whether the goodbye was heard does not matter any more.
+    await client?.then((open) => open.end()).catch(() => undefined);
   }
 }

@@ -214,6 +214,13 @@ export const configKeys = {
     "ms",
     "How long an open writer may hold newer events back under `bounded`.",
   ),
+  fenceWarnMs: number(
+    "OUTRIDER_FENCE_WARN_MS",
+    5_000,
+    [10, 24 * 60 * minute],
+    "ms",
+    "After how long a writer that holds newer events back is named in the log.",
+  ),
   sweepCron: text(
     "OUTRIDER_SWEEP_CRON",
     "*/10 * * * * *",

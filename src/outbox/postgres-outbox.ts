@@ -1,0 +1,246 @@
+/** The outbox port on PostgreSQL: two sessions, so that a removal never waits for a claim. */
+import {
+  DummyDriver,
+  Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  sql,
+} from "kysely";
+import type { Ack } from "../event/delivery.ts";
+import type { OutboxEvent } from "../event/event.ts";
+import { isoOfMicros, microsOfIso, type Position } from "../event/position.ts";
+import { OutriderError } from "../foundation/errors.ts";
+import { factsStatement, judge, type TableFacts } from "./inspection.ts";
+import type {
+  Backlog,
+  Claim,
+  ClaimLimits,
+  ClaimRequest,
+  Fault,
+  Look,
+  Outbox,
+  WriterDescription,
+} from "./outbox.ts";
+import { type DatabaseConfig, PostgresSession, sqlstateOf } from "./postgres-connection.ts";
+import {
+  claimStatement,
+  headStatement,
+  lookStatement,
+  type PayloadType,
+  quoteIdentifier,
+  removeByKeyStatement,
+  removeStatement,
+} from "./statements.ts";
+
+/** The tables as Kysely types them; only the columns that its statements name. */
+interface Schema {
+  undispatched_events: { event_id: string; created_at: string };
+  outrider_migrations: { name: string };
+}
+
+type EventRow = [
+  shard: number,
+  seq: string,
+  createdAt: string,
+  eventId: string,
+  aggregateId: string,
+  eventType: string | null,
+  aggregateType: string | null,
+  topic: string | null,
+  headers: string | null,
+  payload: string | Uint8Array | null,
+  payloadBytes: number,
+  rowHint: string,
+];
+
+/** Builds statements only; they run on the sessions below, which know about time-outs. */
+function statementBuilder(schema: string) {
+  return new Kysely<Schema>({
+    dialect: {
+      createAdapter: () => new PostgresAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new PostgresIntrospector(db),
+      createQueryCompiler: () => new PostgresQueryCompiler(),
+    },
+  }).withSchema(schema);
+}
+
+export class PostgresOutbox implements Outbox {
+  readonly #schema: string;
+  readonly #table: string;
+  readonly #reader: PostgresSession;
+  readonly #remover: PostgresSession;
+  readonly #build: Kysely<Schema>;
+  readonly #knownMigrations: readonly string[];
+  #payloadType: PayloadType | undefined;
+
+  constructor(config: DatabaseConfig, knownMigrations: readonly string[]) {
+    this.#schema = config.schema;
+    this.#table = `${quoteIdentifier(config.schema)}.undispatched_events`;
+    this.#reader = new PostgresSession(config, "outrider relay");
+    this.#remover = new PostgresSession(config, "outrider relay (removals)");
+    this.#build = statementBuilder(config.schema);
+    this.#knownMigrations = knownMigrations;
+  }
+
+  async inspect(): Promise<readonly Fault[]> {
+    const facts = await this.#readFacts();
+    this.#payloadType = facts.payloadType as PayloadType;
+    return judge(
+      { ...facts, migrations: await this.#appliedMigrations() },
+      this.#table,
+      this.#knownMigrations,
+    );
+  }
+
+  async #readFacts(): Promise<Omit<TableFacts, "migrations">> {
+    const [row] = await this.#reader.query<[string]>(factsStatement, [this.#schema]);
+    return JSON.parse(row?.[0] ?? "{}") as Omit<TableFacts, "migrations">;
+  }
+
+  async #appliedMigrations(): Promise<string[] | null> {
+    const { sql: text } = this.#build.selectFrom("outrider_migrations").select("name").compile();
+    try {
+      return (await this.#reader.query<[string]>(text)).map(([name]) => name);
+    } catch (error) {
+      // No such table, no such schema, or no right to read it: then there is nothing to compare.
+      if (["42P01", "3F000", "42501"].includes(sqlstateOf(error) ?? "")) return null;
+      throw error;
+    }
+  }
+
+  async look(): Promise<Look> {
+    const { text, values } = lookStatement(this.#table);
+    const rows = await this.#reader.query<[string, string | null, number | null]>(text, values);
+    return {
+      clock: Number(rows[0]?.[0]),
+      writers: rows.flatMap(([, id, pid]) => (id === null ? [] : [{ id, pid }])),
+    };
+  }
+
+  async describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]> {
+    const rows = await this.#reader.query<[number, string | null, string | null]>(
+      `select pid, application_name, to_json(xact_start)#>>'{}' from pg_catalog.pg_stat_activity where pid = any ($1::int[])`,
+      [pids],
+    );
+    return rows.map(([pid, application, startedAt]) => ({
+      pid,
+      application: application ?? "",
+      startedAt: startedAt === null ? null : microsOfIso(startedAt),
+    }));
+  }
+
+  async claim({ cursors, fence, limits, blocked }: ClaimRequest): Promise<Claim> {
+    if (fence === Number.NEGATIVE_INFINITY) return { events: [], isCut: false };
+    const rows = await this.#reader.query<EventRow>(
+      claimStatement(this.#table, await this.#typeOfPayload()),
+      [
+        cursors.map(({ shard }) => shard),
+        cursors.map(({ createdAt }) => createdAt),
+        cursors.map(({ seq }) => seq),
+        isoOfMicros(fence),
+        limits.eventsPerShardMax,
+        limits.eventsMax,
+        limits.bytesMax,
+        limits.payloadBytesMax,
+        blocked,
+      ],
+    );
+    const events = rows.map(toEvent);
+    const bytes = events.reduce((sum, event) => sum + event.payloadBytes, 0);
+    return { events, isCut: events.length >= limits.eventsMax || bytes >= limits.bytesMax };
+  }
+
+  async claimHead(
+    shard: number,
+    aggregateId: string,
+    from: Position,
+    limits: ClaimLimits,
+  ): Promise<OutboxEvent | undefined> {
+    const text = headStatement(this.#table, await this.#typeOfPayload());
+    const [row] = await this.#reader.query<EventRow>(text, [
+      shard,
+      aggregateId,
+      from.createdAt,
+      from.seq,
+      limits.payloadBytesMax,
+    ]);
+    return row === undefined ? undefined : toEvent(row);
+  }
+
+  async remove(acks: readonly Ack[]): Promise<number> {
+    const ids = acks.map(({ eventId }) => eventId);
+    const removed = await this.#remover.execute(removeStatement(this.#table), [
+      acks.map(({ rowHint }) => rowHint),
+      ids,
+    ]);
+    if (removed >= acks.length) return removed;
+    return removed + (await this.#remover.execute(removeByKeyStatement(this.#table), [ids]));
+  }
+
+  async backlog(countMax: number): Promise<Backlog> {
+    const counted = this.#build
+      .selectFrom("undispatched_events")
+      .select("created_at")
+      .limit(countMax)
+      .as("counted");
+    const { sql: text, parameters } = this.#build
+      .selectFrom(counted)
+      .select([
+        sql<string>`count(*)::text`.as("events"),
+        sql<string | null>`(extract(epoch from clock_timestamp() - min(created_at)) * 1000)::bigint::text`.as(
+          "oldest_age_ms",
+        ),
+      ])
+      .compile();
+    const [row] = await this.#reader.query<[string, string | null]>(text, parameters);
+    const age = row?.[1] ?? null;
+    return { events: Number(row?.[0] ?? 0), oldestAgeMs: age === null ? null : Number(age) };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#reader.close(), this.#remover.close()]);
+  }
+
+  async #typeOfPayload(): Promise<PayloadType> {
+    this.#payloadType ??= (await this.#readFacts()).payloadType as PayloadType | undefined;
+    if (this.#payloadType === undefined || this.#payloadType === null) {
+      throw new OutriderError("OUTBOX_UNFIT", `there is no table ${this.#table}`, {
+        repair: "outrider migrate",
+      });
+    }
+    return this.#payloadType;
+  }
+}
+
+function toEvent(row: EventRow): OutboxEvent {
+  const [
+    shard,
+    seq,
+    createdAt,
+    eventId,
+    aggregateId,
+    eventType,
+    aggregateType,
+    topic,
+    headers,
+    payload,
+    payloadBytes,
+    rowHint,
+  ] = row;
+  return {
+    shard,
+    seq,
+    createdAt,
+    eventId,
+    aggregateId,
+    eventType,
+    aggregateType,
+    topic,
+    headers,
+    payload,
+    payloadBytes,
+    rowHint,
+  };
+}

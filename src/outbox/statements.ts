@@ -1,0 +1,127 @@
+/**
+ * The statements of the hot path, each named, as text: the claim's lateral join with a window over it
+ * is not something a query builder expresses more clearly. What runs rarely is built with Kysely, in
+ * `postgres-outbox.ts`.
+ *
+ * None of them is sent as a *named* prepared statement: a pooler in transaction mode may run the next
+ * execution on another backend, and a generic plan made on an empty table would be kept for one with
+ * ten million rows.
+ */
+
+/** How json, jsonb and bytea payloads are read: as their exact text, or as their bytes. */
+export type PayloadType = "json" | "jsonb" | "bytea";
+
+/** An identifier, whatever characters it has. */
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** Marks a relay's own deleting transactions, which take the writers' lock but write no event. */
+export const removalMark = { classId: 0x4f757472, objectId: 1 } as const;
+
+/**
+ * The database's clock and every transaction that holds a writer's lock on the outbox.
+ *
+ * One reading of pg_locks serves both the locks and the marks: read twice, a transaction could end
+ * in between and be judged by half of what it held. A row comes even when there is no writer.
+ */
+export function lookStatement(table: string): { text: string; values: unknown[] } {
+  return {
+    text: `select (extract(epoch from statement_timestamp()) * 1000000)::bigint::text,
+       writer.virtualtransaction, writer.pid
+  from (select 1) as once
+  left join (
+    select virtualtransaction, min(pid) as pid
+      from pg_catalog.pg_locks
+     where granted
+       and database = (select oid from pg_catalog.pg_database where datname = current_database())
+       and ((locktype = 'relation' and relation = to_regclass($1) and mode = 'RowExclusiveLock')
+         or (locktype = 'advisory' and classid = $2::int::oid and objid = $3::int::oid and objsubid = 2))
+     group by virtualtransaction
+    having bool_or(locktype = 'relation') and not bool_or(locktype = 'advisory')
+  ) as writer on true`,
+    values: [table, removalMark.classId, removalMark.objectId],
+  };
+}
+
+/** The size of a payload without unpacking it, wherever PostgreSQL can tell. */
+function sizeOf(type: PayloadType): string {
+  if (type === "bytea") return "octet_length(o.event_payload)";
+  return `case when pg_column_compression(o.event_payload) is null then pg_column_size(o.event_payload)
+                  else octet_length(o.event_payload::text) end`;
+}
+
+function payloadOf(type: PayloadType): string {
+  return type === "bytea" ? "event_payload" : "event_payload::text";
+}
+
+/**
+ * The next events of the given shards, each from its own cursor up to the fence.
+ *
+ * `$1..$3` cursors (shards, created_at, seq; the order is the order of the visit), `$4` fence, `$5`
+ * rows a shard, `$6` rows in all, `$7` bytes in all, `$8` largest payload to read, `$9` blocked
+ * aggregates.
+ *
+ * The nested loop delivers the shards in the order of the visit and each shard in index order; the
+ * running sum follows that order, so that cutting by bytes leaves a prefix. Sorting the result again
+ * would cost more than all the rest. `to_json` writes a timestamp in ISO form whatever DateStyle
+ * the database was given.
+ */
+export function claimStatement(table: string, type: PayloadType): string {
+  return `select shard, seq::text, to_json(created_at)#>>'{}', event_id::text, aggregate_id, event_type, aggregate_type,
+       topic, headers::text, case when bytes <= $8 then ${payloadOf(type)} end, bytes, ctid::text
+  from (
+    select *, sum(bytes) over (rows between unbounded preceding and 1 preceding) as bytes_before
+      from (
+        select e.*
+          from unnest($1::smallint[], $2::timestamptz[], $3::bigint[]) as c(shard, created_at, seq)
+         cross join lateral (
+           select o.ctid, o.shard, o.seq, o.created_at, o.event_id, o.aggregate_id, o.event_type,
+                  o.aggregate_type, o.topic, o.headers, o.event_payload, ${sizeOf(type)} as bytes
+             from ${table} as o
+            where o.shard = c.shard
+              and (o.created_at, o.seq) > (c.created_at, c.seq)
+              and o.created_at < $4::timestamptz
+              and o.aggregate_id <> all ($9::text[])
+            order by o.created_at, o.seq
+            limit $5
+         ) as e
+         limit $6
+      ) as candidate
+  ) as measured
+ where bytes_before is null or bytes_before < $7`;
+}
+
+/** The columns of `claimStatement`, for the one event that a blocked aggregate tries again. */
+export function headStatement(table: string, type: PayloadType): string {
+  return `select shard, seq::text, to_json(created_at)#>>'{}', event_id::text, aggregate_id, event_type, aggregate_type,
+       topic, headers::text, case when bytes <= $5 then ${payloadOf(type)} end, bytes, ctid::text
+  from (
+    select o.ctid, o.*, ${sizeOf(type)} as bytes
+      from ${table} as o
+     where o.shard = $1::smallint and o.aggregate_id = $2
+       and (o.created_at, o.seq) >= ($3::timestamptz, $4::bigint)
+     order by o.created_at, o.seq
+     limit 1
+  ) as measured`;
+}
+
+/**
+ * Deletes by row address *and* key. Half the price of a delete is finding the row by its key; an
+ * address alone is unsafe, because VACUUM FULL and CLUSTER move rows. Rows that are not found this
+ * way are deleted by `removeByKeyStatement`.
+ *
+ * The mark is taken in the same transaction. Should a look fall between the table lock and the mark,
+ * it sees an unmarked writer and holds the fence a moment longer than needed: harmless.
+ */
+export function removeStatement(table: string): string {
+  return `delete from ${table}
+ where ctid = any ($1::tid[]) and event_id = any ($2::uuid[])
+   and (select true from pg_advisory_xact_lock_shared(${removalMark.classId}, ${removalMark.objectId}))`;
+}
+
+export function removeByKeyStatement(table: string): string {
+  return `delete from ${table}
+ where event_id = any ($1::uuid[])
+   and (select true from pg_advisory_xact_lock_shared(${removalMark.classId}, ${removalMark.objectId}))`;
+}

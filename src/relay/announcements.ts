@@ -1,0 +1,96 @@
+/**
+ * All that the relay says aloud. Log, metrics and traces listen here, and tests wait here instead of
+ * sleeping; the relay knows none of its listeners. Nothing here ever carries a payload.
+ */
+import type { RejectionReason } from "../event/delivery.ts";
+
+export type Announcement =
+  /** The table is fit, the broker is there, the first claim is about to be made. */
+  | { readonly type: "relay-started" }
+  /** Asked to stop: nothing more is claimed, what is in flight is finished. */
+  | { readonly type: "relay-stopping" }
+  /** Nothing of the relay runs any more. */
+  | { readonly type: "relay-stopped"; readonly publishedTotal: number; readonly removedTotal: number }
+  /** One look and one claim. `fenceLagMs`: how far the fence stands behind the database's clock. */
+  | {
+      readonly type: "polled";
+      readonly events: number;
+      readonly bytes: number;
+      readonly fenceLagMs: number;
+      readonly durationMs: number;
+    }
+  | {
+      readonly type: "batch-published";
+      readonly events: number;
+      readonly rejected: number;
+      readonly unknown: number;
+      readonly durationMs: number;
+    }
+  /** `events` rows were deleted; `gone` of those acked were no longer there. */
+  | {
+      readonly type: "batch-removed";
+      readonly events: number;
+      readonly gone: number;
+      readonly durationMs: number;
+    }
+  /** PostgreSQL went away; said once, then silence until it is back. */
+  | { readonly type: "outbox-lost"; readonly message: string }
+  | { readonly type: "outbox-back"; readonly outageMs: number }
+  /** Kafka went away or left an outcome unknown; said once, then silence until it is back. */
+  | { readonly type: "broker-lost"; readonly message: string }
+  | { readonly type: "broker-back"; readonly outageMs: number }
+  /** An event was rejected: its aggregate waits, every other one flows. */
+  | {
+      readonly type: "aggregate-blocked";
+      readonly aggregateId: string;
+      readonly eventId: string;
+      readonly reason: RejectionReason;
+      readonly message: string;
+      readonly attempts: number;
+      readonly retryInMs: number;
+    }
+  | { readonly type: "aggregate-unblocked"; readonly aggregateId: string; readonly attempts: number }
+  /** So many aggregates are blocked that nothing more is claimed until one is free. */
+  | { readonly type: "blocked-limit-reached"; readonly blocked: number }
+  /** An open transaction has been holding newer events back for longer than the warning time. */
+  | {
+      readonly type: "fence-held";
+      readonly pid: number | null;
+      readonly application: string;
+      readonly transaction: string;
+      readonly heldMs: number;
+    }
+  /** The relay stopped waiting for that transaction; its events will be late. */
+  | {
+      readonly type: "fence-passed";
+      readonly pid: number | null;
+      readonly transaction: string;
+      readonly heldMs: number;
+    }
+  /** Events that appeared behind the fence: `created_at` lies in the past, or their writer was passed. */
+  | { readonly type: "late-events"; readonly events: number }
+  /** The cursors went back to the beginning of the outbox. */
+  | { readonly type: "swept" }
+  | {
+      readonly type: "backlog-counted";
+      readonly events: number;
+      readonly isMore: boolean;
+      readonly oldestAgeMs: number | null;
+    };
+
+export type AnnouncementType = Announcement["type"];
+export type Listener = (announcement: Announcement) => void;
+
+export class Announcements {
+  readonly #listeners = new Set<Listener>();
+
+  /** Returns the call that ends the subscription. A listener must not throw. */
+  subscribe(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  announce(announcement: Announcement): void {
+    for (const listener of this.#listeners) listener(announcement);
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * How far each shard has been claimed. A cursor is a hint that keeps a claim from walking over the
+ * dead index entries of deleted rows; a sweep forgets all cursors, so nothing is lost by a wrong one.
+ *
+ * A shard that was read to its end moves up to the fence itself, because nothing can appear below
+ * it; a shard that was cut moves up to its last event.
+ */
+import type { OutboxEvent } from "../event/event.ts";
+import { beginning, type Micros, microsOfIso, type Position, startOf } from "../event/position.ts";
+import { allShards, type ShardCursor } from "../event/shard.ts";
+import type { Claim } from "../outbox/outbox.ts";
+
+export interface ClaimPlan {
+  /** In the order of the visit. */
+  readonly cursors: readonly ShardCursor[];
+  readonly eventsPerShardMax: number;
+}
+
+/** A position with its instant worked out once: an idle relay compares 64 of them at every poll. */
+interface Mark extends Position {
+  readonly at: Micros;
+}
+
+const markOf = ({ createdAt, seq }: Position): Mark => ({ createdAt, seq, at: microsOfIso(createdAt) });
+
+function isBelow(a: Mark, b: Mark): boolean {
+  return a.at === b.at ? BigInt(a.seq) < BigInt(b.seq) : a.at < b.at;
+}
+
+export class Cursors {
+  readonly #positions = new Map<number, Mark>();
+  /** Where each shard's cursor stood at its highest: what appears below is late. */
+  readonly #highWater = new Map<number, Mark>();
+  #order: readonly number[];
+  /** How many shards seem to have more than their share; the batch is divided among them. */
+  #crowd = 1;
+
+  constructor(shards: readonly number[] = allShards) {
+    this.#order = shards;
+  }
+
+  plan(eventsMax: number): ClaimPlan {
+    return {
+      cursors: this.#order.map((shard) => ({ shard, ...(this.#positions.get(shard) ?? beginning) })),
+      eventsPerShardMax: Math.ceil(eventsMax / Math.max(1, this.#crowd)),
+    };
+  }
+
+  /** Moves the cursors over what was claimed. Returns how many of the events had appeared late. */
+  advance(plan: ClaimPlan, claim: Claim, fence: Micros): number {
+    const lastOf = new Map<number, OutboxEvent>();
+    const countOf = new Map<number, number>();
+    const lateOf = new Map<number, number>();
+    for (const event of claim.events) {
+      const count = countOf.get(event.shard) ?? 0;
+      // In order inside a shard: behind the first event that is in time no other can be late.
+      if (count === (lateOf.get(event.shard) ?? 0) && this.#isLate(event)) lateOf.set(event.shard, count + 1);
+      lastOf.set(event.shard, event);
+      countOf.set(event.shard, count + 1);
+    }
+    const cutAt = claim.isCut ? claim.events.at(-1)?.shard : undefined;
+    const end = { ...startOf(fence), at: fence };
+    let hasVisited = true;
+    let crowd = 0;
+    for (const { shard } of plan.cursors) {
+      const isFull = (countOf.get(shard) ?? 0) >= plan.eventsPerShardMax;
+      if (!hasVisited || isFull || shard === cutAt) crowd += 1;
+      if (hasVisited) {
+        const last = lastOf.get(shard);
+        this.#raise(shard, last !== undefined && (isFull || shard === cutAt) ? markOf(last) : end);
+      }
+      if (shard === cutAt) hasVisited = false;
+    }
+    this.#crowd = crowd;
+    this.#rotate(cutAt);
+    return [...lateOf.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  #isLate(event: OutboxEvent): boolean {
+    const mark = this.#highWater.get(event.shard);
+    return mark !== undefined && isBelow(markOf(event), mark);
+  }
+
+  #raise(shard: number, to: Mark): void {
+    // Should the database's clock step back, a cursor stays; the sweep finds what it passed over.
+    const current = this.#positions.get(shard);
+    if (current === undefined || isBelow(current, to)) this.#positions.set(shard, to);
+    const mark = this.#highWater.get(shard);
+    if (mark === undefined || isBelow(mark, to)) this.#highWater.set(shard, to);
+  }
+
+  /** The shard that filled a batch comes last in the next one. */
+  #rotate(cutAt: number | undefined): void {
+    if (cutAt === undefined) return;
+    const next = this.#order.indexOf(cutAt) + 1;
+    this.#order = [...this.#order.slice(next), ...this.#order.slice(0, next)];
+  }
+
+  /** Claim this shard again from just before `position`: an aggregate came out of its block there. */
+  rewind(shard: number, position: Position): void {
+    const before = markOf({ createdAt: position.createdAt, seq: String(BigInt(position.seq) - 1n) });
+    for (const marks of [this.#positions, this.#highWater]) {
+      const current = marks.get(shard);
+      if (current !== undefined && isBelow(before, current)) marks.set(shard, before);
+    }
+  }
+
+  /** Claim everything again from the beginning; what turns up below the high-water mark is late. */
+  sweep(): void {
+    this.#positions.clear();
+  }
+
+  /** After an outage nothing is known any more: the database may be another one with another clock. */
+  forget(): void {
+    this.#positions.clear();
+    this.#highWater.clear();
+  }
+}

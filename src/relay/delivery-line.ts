@@ -1,0 +1,146 @@
+/**
+ * The second half of the pipeline: publish a batch, remove what was acked. One batch is published
+ * at a time; the removal of the one before goes on meanwhile. So at most two batches are "out", acked
+ * but not removed or of unknown outcome, and a crash repeats at most those two.
+ *
+ *     claim N+1 ─────────────►│ claim N+2 ────────────►│
+ *     publish N ─────────────►│ publish N+1 ──────────►│
+ *     remove N-1 ─────────►│  │ remove N ───────────►│ │
+ *
+ * An unknown outcome is published again, the same events in the same order, until the broker has
+ * said yes or no. Nothing else of those aggregates is published before.
+ */
+import type { Ack, Rejection, Report } from "../event/delivery.ts";
+import type { Message } from "../event/message.ts";
+import type { Clock } from "../foundation/clock.ts";
+import { messageOf, OutriderError } from "../foundation/errors.ts";
+import type { Outbox } from "../outbox/outbox.ts";
+import type { Publisher } from "../publisher/publisher.ts";
+import type { Announcements } from "./announcements.ts";
+import { keepEvents } from "./lanes.ts";
+import { Outage, type OutageTiming } from "./outage.ts";
+
+/** Whether PostgreSQL caused it, so that waiting may help; anything else is a fault of this program. */
+export function isOutboxTrouble(error: unknown): boolean {
+  return error instanceof OutriderError && error.code.startsWith("OUTBOX_");
+}
+
+export interface DeliveryParts {
+  readonly outbox: Outbox;
+  readonly publisher: Publisher;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly announcements: Announcements;
+}
+
+export class DeliveryLine {
+  readonly #parts: DeliveryParts;
+  readonly #signal: AbortSignal;
+  readonly #brokerOutage: Outage;
+  readonly #removalOutage: Outage;
+  #removing: Promise<void> = Promise.resolve();
+  #publishedTotal = 0;
+  #removedTotal = 0;
+
+  /** `signal`: stop repeating what fails. What is in flight is still waited for. */
+  constructor(parts: DeliveryParts, timing: OutageTiming, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#signal = signal;
+    this.#brokerOutage = new Outage("broker", parts, timing);
+    this.#removalOutage = new Outage("outbox", parts, timing);
+  }
+
+  get totals(): { readonly publishedTotal: number; readonly removedTotal: number } {
+    return { publishedTotal: this.#publishedTotal, removedTotal: this.#removedTotal };
+  }
+
+  /** Connects the publisher, waiting for the broker as long as it takes. Throws BROKER_REFUSED. */
+  async connect(): Promise<void> {
+    while (!this.#signal.aborted) {
+      try {
+        await this.#parts.publisher.connect();
+        this.#brokerOutage.end();
+        return;
+      } catch (error) {
+        if (!(error instanceof OutriderError) || !error.retriable) throw error;
+        await this.#brokerOutage.wait(error.message, this.#signal);
+      }
+    }
+  }
+
+  /** Publishes until every event was acked or rejected (or held behind a rejected one). */
+  async publish(messages: readonly Message[]): Promise<readonly Rejection[]> {
+    const rejections: Rejection[] = [];
+    let rest: readonly Message[] = messages;
+    while (rest.length > 0) {
+      const report = await this.#publishOnce(rest);
+      rejections.push(...report.rejections);
+      await this.#handOver(report.acks);
+      if (report.unknowns.length === 0) {
+        this.#brokerOutage.end();
+        break;
+      }
+      await this.#brokerOutage.wait(report.trouble ?? "the outcome is unknown", this.#signal);
+      if (this.#signal.aborted) break;
+      // Held events behind an unknown one are due as well; behind a rejected one they stay.
+      const stopped = new Set(report.rejections.map(({ event }) => event.aggregateId));
+      const held = report.held.filter(({ aggregateId }) => !stopped.has(aggregateId));
+      rest = keepEvents(rest, [...report.unknowns, ...held]);
+    }
+    return rejections;
+  }
+
+  async #publishOnce(messages: readonly Message[]): Promise<Report> {
+    const { clock, publisher, announcements } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    const report = await publisher.publish(messages);
+    this.#publishedTotal += report.acks.length;
+    announcements.announce({
+      type: "batch-published",
+      events: report.acks.length,
+      rejected: report.rejections.length,
+      unknown: report.unknowns.length,
+      durationMs: clock.monotonicMs() - startedMs,
+    });
+    return report;
+  }
+
+  /** Starts the removal of these once the one before is done: at most one waits for PostgreSQL. */
+  async #handOver(acks: readonly Ack[]): Promise<void> {
+    if (acks.length === 0) return;
+    await this.#removing;
+    this.#removing = this.#remove(acks);
+    // A bug in there is thrown where the removal is awaited next; this keeps it from being "unhandled".
+    this.#removing.catch(() => undefined);
+  }
+
+  /** Repeats until PostgreSQL has answered: a delete whose answer was lost finds nothing the second time. */
+  async #remove(acks: readonly Ack[]): Promise<void> {
+    const { clock, outbox, announcements } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    for (;;) {
+      try {
+        const removed = await outbox.remove(acks);
+        this.#removalOutage.end();
+        this.#removedTotal += removed;
+        const durationMs = clock.monotonicMs() - startedMs;
+        announcements.announce({
+          type: "batch-removed",
+          events: removed,
+          gone: acks.length - removed,
+          durationMs,
+        });
+        return;
+      } catch (error) {
+        if (!isOutboxTrouble(error)) throw error;
+        if (this.#signal.aborted) return;
+        await this.#removalOutage.wait(messageOf(error), this.#signal);
+      }
+    }
+  }
+
+  /** Resolves when every acked event is removed (or, when stopping, given up until the restart). */
+  async settle(): Promise<void> {
+    await this.#removing;
+  }
+}

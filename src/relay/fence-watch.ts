@@ -1,0 +1,96 @@
+/** Takes looks, folds them into the fence, and names the writers that hold it. */
+import type { Micros } from "../event/position.ts";
+import {
+  boundWriters,
+  type FenceReading,
+  type FenceState,
+  type HeldWriter,
+  readFence,
+  unseen,
+} from "../outbox/fence.ts";
+import type { Outbox } from "../outbox/outbox.ts";
+import type { Announcements } from "./announcements.ts";
+
+export interface FenceTiming {
+  /** After so long a writer is passed; Infinity for the policy `strict`. */
+  readonly fenceHoldMs: number;
+  readonly fenceWarnMs: number;
+}
+
+export interface FenceMark {
+  readonly fence: Micros;
+  /** The database's clock at the look. */
+  readonly clock: Micros;
+}
+
+export class FenceWatch {
+  readonly #outbox: Outbox;
+  readonly #timing: FenceTiming;
+  readonly #announcements: Announcements;
+  readonly #named = new Set<string>();
+  #state: FenceState = unseen;
+
+  constructor(outbox: Outbox, timing: FenceTiming, announcements: Announcements) {
+    this.#outbox = outbox;
+    this.#timing = timing;
+    this.#announcements = announcements;
+  }
+
+  /** One look. The claim that uses the mark must be a later statement. */
+  async take(): Promise<FenceMark> {
+    const look = await this.#outbox.look();
+    let reading = readFence(this.#state, look, this.#timing.fenceHoldMs);
+    if (reading.holder?.bound === Number.NEGATIVE_INFINITY) {
+      const bounded = boundWriters(reading.state, await this.#startsOf(reading.state));
+      reading = { ...readFence(bounded, look, this.#timing.fenceHoldMs), passed: reading.passed };
+    }
+    this.#state = reading.state;
+    await this.#tell(reading, look.clock);
+    return { fence: reading.fence, clock: look.clock };
+  }
+
+  /** After an outage: virtual transaction ids begin anew when the server does. */
+  forget(): void {
+    this.#state = unseen;
+    this.#named.clear();
+  }
+
+  async #startsOf(state: FenceState): Promise<Map<number, Micros>> {
+    const pids = [...state.writers.values()].flatMap(({ pid }) => (pid === null ? [] : [pid]));
+    const descriptions = pids.length === 0 ? [] : await this.#outbox.describeWriters(pids);
+    return new Map(
+      descriptions.flatMap(({ pid, startedAt }) => (startedAt === null ? [] : [[pid, startedAt]])),
+    );
+  }
+
+  async #tell({ holder, passed, state }: FenceReading, clock: Micros): Promise<void> {
+    for (const id of this.#named) if (!state.writers.has(id)) this.#named.delete(id);
+    for (const writer of passed) {
+      this.#announcements.announce({
+        type: "fence-passed",
+        pid: writer.pid,
+        transaction: writer.id,
+        heldMs: heldMs(writer, clock),
+      });
+    }
+    if (
+      holder === undefined ||
+      this.#named.has(holder.id) ||
+      heldMs(holder, clock) < this.#timing.fenceWarnMs
+    )
+      return;
+    this.#named.add(holder.id);
+    const [description] = holder.pid === null ? [] : await this.#outbox.describeWriters([holder.pid]);
+    this.#announcements.announce({
+      type: "fence-held",
+      pid: holder.pid,
+      application: description?.application ?? "",
+      transaction: holder.id,
+      heldMs: heldMs(holder, clock),
+    });
+  }
+}
+
+function heldMs(writer: HeldWriter, clock: Micros): number {
+  return Math.round((clock - writer.seenSince) / 1000);
+}

@@ -1,0 +1,209 @@
+/**
+ * The loop (Polling Publisher): look → claim → publish → remove → settle → wait.
+ *
+ * One batch is claimed while the one before is published and the one before that is removed
+ * (`delivery-line.ts` draws it). A claim begins where the last one ended, so two batches in flight
+ * never hold the same row; and because batches are published one after the other, an aggregate never
+ * has two unresolved ones.
+ *
+ * Whatever goes back to rows that were claimed before (a sweep, a retry of a blocked aggregate, the
+ * time after an outage) first waits until nothing is in flight: a row that is published but not yet
+ * removed would otherwise be claimed and published once more.
+ */
+import type { OutboxEvent } from "../event/event.ts";
+import type { Routing } from "../event/message.ts";
+import { messageOf } from "../foundation/errors.ts";
+import type { ClaimLimits } from "../outbox/outbox.ts";
+import { BlockedAggregates } from "./blocked-aggregates.ts";
+import { Cursors } from "./cursors.ts";
+import { DeliveryLine, type DeliveryParts, isOutboxTrouble } from "./delivery-line.ts";
+import { type FenceTiming, FenceWatch } from "./fence-watch.ts";
+import { type Batch, formBatch, withoutBlocked } from "./lanes.ts";
+import { Outage, type OutageTiming } from "./outage.ts";
+import { eventsToClaim, type PollLimits, pauseMs } from "./pace.ts";
+import type { BlockPolicy } from "./verdict.ts";
+
+export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, BlockPolicy {
+  readonly batchEventsMax: number;
+  readonly batchBytesMax: number;
+  readonly payloadBytesMax: number;
+  readonly blockedAggregatesMax: number;
+}
+
+/** Blocked aggregates that are tried again in one go. */
+const retriesMax = 64;
+
+export class PollingPublisher {
+  readonly #parts: DeliveryParts;
+  readonly #limits: RelayLimits;
+  readonly #routing: Routing;
+  readonly #signal: AbortSignal;
+  readonly #line: DeliveryLine;
+  readonly #cursors = new Cursors();
+  readonly #fenceWatch: FenceWatch;
+  readonly #blocked: BlockedAggregates;
+  readonly #outage: Outage;
+  #publishing: Promise<void> = Promise.resolve();
+  #isSweepDue = false;
+  #isFull = false;
+  #idlePolls = 0;
+  #averageBytes = 0;
+
+  constructor(parts: DeliveryParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
+    const { announcements, clock, random, outbox } = parts;
+    this.#parts = parts;
+    this.#limits = limits;
+    this.#routing = routing;
+    this.#signal = signal;
+    this.#line = new DeliveryLine(parts, limits, signal);
+    this.#fenceWatch = new FenceWatch(outbox, limits, announcements);
+    this.#blocked = new BlockedAggregates(clock, limits, random, announcements);
+    this.#outage = new Outage("outbox", parts, limits);
+  }
+
+  get totals() {
+    return this.#line.totals;
+  }
+
+  connect(): Promise<void> {
+    return this.#line.connect();
+  }
+
+  /** Asks for a look from the beginning of the outbox, as soon as nothing is in flight. */
+  sweepSoon(): void {
+    this.#isSweepDue = true;
+  }
+
+  /** Runs until the signal fires and everything in flight is settled. Rejects only for a bug or a stuck send. */
+  async run(): Promise<void> {
+    while (!this.#signal.aborted) {
+      try {
+        await this.#round();
+        this.#outage.end();
+      } catch (error) {
+        if (!isOutboxTrouble(error)) throw error;
+        await this.#recover(messageOf(error));
+      }
+    }
+    await this.#settle();
+  }
+
+  async #round(): Promise<void> {
+    if (this.#isSweepDue) await this.#sweep();
+    await this.#retryBlocked();
+    if (this.#isHalted()) return this.#wait(false);
+    const { events, isCut } = await this.#claim();
+    const batch = formBatch(events, this.#routing, this.#blocked.has);
+    if (events.length > 0) {
+      await this.#publishing;
+      if (this.#signal.aborted) return;
+      this.#publishing = this.#deliver(batch);
+      // The rejection is handled where this promise is awaited next; this keeps it from being "unhandled".
+      this.#publishing.catch(() => undefined);
+    }
+    this.#idlePolls = events.length > 0 ? 0 : this.#idlePolls + 1;
+    await this.#wait(isCut);
+  }
+
+  async #claim(): Promise<{ events: readonly OutboxEvent[]; isCut: boolean }> {
+    const { clock, outbox, announcements } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    const mark = await this.#fenceWatch.take();
+    const limits = this.#claimLimits();
+    const plan = this.#cursors.plan(limits.eventsMax);
+    const request = {
+      ...plan,
+      fence: mark.fence,
+      limits: { ...limits, eventsPerShardMax: plan.eventsPerShardMax },
+      blocked: this.#blocked.ids,
+    };
+    const claim = await outbox.claim(request);
+    if (mark.fence !== Number.NEGATIVE_INFINITY) {
+      const late = this.#cursors.advance(plan, claim, mark.fence);
+      if (late > 0) announcements.announce({ type: "late-events", events: late });
+    }
+    const bytes = claim.events.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
+    if (claim.events.length > 0) this.#averageBytes = bytes / claim.events.length;
+    announcements.announce({
+      type: "polled",
+      events: claim.events.length,
+      bytes,
+      fenceLagMs: (mark.clock - mark.fence) / 1000,
+      durationMs: clock.monotonicMs() - startedMs,
+    });
+    return claim;
+  }
+
+  #claimLimits(): ClaimLimits {
+    const { batchEventsMax, batchBytesMax, payloadBytesMax } = this.#limits;
+    const eventsMax = eventsToClaim(this.#averageBytes, batchEventsMax, batchBytesMax);
+    return { eventsMax, eventsPerShardMax: eventsMax, bytesMax: batchBytesMax, payloadBytesMax };
+  }
+
+  /** Publishes what is not behind a block by now: the batch before may have blocked an aggregate. */
+  async #deliver({ messages, unpublishable }: Batch): Promise<void> {
+    for (const rejection of unpublishable) {
+      if (!this.#blocked.has(rejection.event.aggregateId)) this.#blocked.add(rejection);
+    }
+    const rejections = await this.#line.publish(withoutBlocked(messages, this.#blocked.has));
+    for (const rejection of rejections) this.#blocked.add(rejection);
+  }
+
+  async #sweep(): Promise<void> {
+    await this.#settle();
+    this.#isSweepDue = false;
+    this.#cursors.sweep();
+    this.#parts.announcements.announce({ type: "swept" });
+  }
+
+  /** Tries the head of each blocked aggregate whose wait is over; an ack (or no head) frees it. */
+  async #retryBlocked(): Promise<void> {
+    const due = this.#blocked.due(retriesMax);
+    if (due.length === 0) return;
+    await this.#settle();
+    const heads: OutboxEvent[] = [];
+    for (const { shard, aggregateId, position } of due) {
+      const head = await this.#parts.outbox.claimHead(shard, aggregateId, position, this.#claimLimits());
+      if (head !== undefined) heads.push(head);
+    }
+    const { messages, unpublishable } = formBatch(heads, this.#routing, () => false);
+    const failed = [...unpublishable, ...(await this.#line.publish(messages))];
+    await this.#line.settle();
+    if (this.#signal.aborted) return;
+    for (const rejection of failed) this.#blocked.add(rejection);
+    const stillBlocked = new Set(failed.map(({ event }) => event.aggregateId));
+    for (const { aggregateId, shard, position } of due) {
+      if (stillBlocked.has(aggregateId)) continue;
+      this.#blocked.free(aggregateId);
+      this.#cursors.rewind(shard, position);
+    }
+  }
+
+  /** With very many blocked aggregates the fault is a common one; claiming on would only add to them. */
+  #isHalted(): boolean {
+    const isFull = this.#blocked.size >= this.#limits.blockedAggregatesMax;
+    if (isFull && !this.#isFull) {
+      this.#parts.announcements.announce({ type: "blocked-limit-reached", blocked: this.#blocked.size });
+    }
+    this.#isFull = isFull;
+    if (isFull) this.#idlePolls += 1;
+    return isFull;
+  }
+
+  async #wait(isCut: boolean): Promise<void> {
+    const pause = pauseMs(this.#idlePolls, isCut, this.#limits, this.#parts.random);
+    if (pause > 0) await this.#parts.clock.sleep(pause, this.#signal);
+  }
+
+  async #recover(message: string): Promise<void> {
+    await this.#outage.wait(message, this.#signal);
+    this.#fenceWatch.forget();
+    await this.#settle();
+    this.#cursors.forget();
+  }
+
+  async #settle(): Promise<void> {
+    await this.#publishing;
+    await this.#line.settle();
+  }
+}

@@ -10,13 +10,13 @@ import type { Routing } from "../event/message.ts";
 import { messageOf, OutriderError } from "../foundation/errors.ts";
 import { type DatabaseConfig, parseDatabaseUrl, type Sslmode } from "../outbox/postgres-connection.ts";
 import type { KafkaOptions } from "../publisher/kafka.ts";
-import { type ChoiceKey, configKeys, flagOf, type Key, type KeyName, keyNames } from "./config-keys.ts";
+import { configKeys, flagOf, type Key, type KeyName, keyNames } from "./config-keys.ts";
 
 type Value<K extends Key> = K extends { kind: "number" }
   ? number
   : K extends { kind: "flag" }
     ? boolean
-    : K extends ChoiceKey<infer C>
+    : K extends { readonly choices: readonly (infer C)[] }
       ? C | (null extends K["default"] ? null : never)
       : string | (null extends K["default"] ? null : never);
 

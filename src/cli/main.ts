@@ -1,0 +1,35 @@
+/** The command line: one file a command, this one puts them together. */
+import { Command, CommanderError } from "commander";
+import { exitCodes } from "../foundation/errors.ts";
+import { version } from "../service/version.ts";
+import { reportError } from "./command.ts";
+import { configCommand } from "./config.ts";
+import { migrateCommand } from "./migrate.ts";
+import { relayCommand } from "./relay.ts";
+import { statusCommand } from "./status.ts";
+
+function program(): Command {
+  const root = new Command("outrider")
+    .description(
+      "Transactional outbox relay: from your PostgreSQL transaction to Kafka, in order per aggregate, never lost.",
+    )
+    .version(version)
+    .addHelpText(
+      "after",
+      `\nExit codes: ${exitCodes.ok} done, ${exitCodes.failed} failed, ${exitCodes.usage} wrong usage, ${exitCodes.unavailable} PostgreSQL or Kafka away, ${exitCodes.bug} a bug, ${exitCodes.refused} refused (settings, rights, schema), 130/143 second signal.`,
+    );
+  for (const command of [migrateCommand(), relayCommand(), statusCommand(), configCommand()])
+    root.addCommand(command);
+  for (const command of [root, ...root.commands])
+    command.exitOverride().showHelpAfterError("(--help shows what there is)");
+  return root;
+}
+
+try {
+  await program().parseAsync(process.argv);
+} catch (error) {
+  // Commander has already said what was wrong.
+  if (error instanceof CommanderError)
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  else process.exitCode = reportError(error);
+}

@@ -1,0 +1,74 @@
+/**
+ * The log: one JSON object a line, made from the relay's announcements. Nothing here ever sees a
+ * payload, and errors arrive as sentences, so neither payload nor secret can reach a line.
+ */
+import { type DestinationStream, destination, type Level, type Logger, pino, stdTimeFunctions } from "pino";
+import type { Announcement, AnnouncementType, Listener } from "../relay/announcements.ts";
+
+interface LogOptions {
+  readonly level: Level | "silent";
+  readonly instance: string;
+  readonly version: string;
+}
+
+/** Writes to standard output, or to standard error when events go to standard output. */
+export function openLog(options: LogOptions, stream: "stdout" | "stderr" | DestinationStream): Logger {
+  const target =
+    typeof stream === "string" ? destination({ fd: stream === "stdout" ? 1 : 2, sync: true }) : stream;
+  return pino(
+    {
+      level: options.level,
+      base: { service: "outrider", version: options.version, instance: options.instance },
+      timestamp: stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    target,
+  );
+}
+
+type Sentence<T extends AnnouncementType> = (announcement: Extract<Announcement, { type: T }>) => string;
+
+/** Level and sentence of every announcement; a new one does not compile until it stands here. */
+const lines: { readonly [T in AnnouncementType]: readonly [Level, Sentence<T>] } = {
+  "relay-started": ["info", () => "relaying"],
+  "relay-stopping": ["info", () => "stopping: finishing what is in flight"],
+  "relay-stopped": ["info", () => "stopped"],
+  polled: ["debug", ({ events }) => `claimed ${events} event(s)`],
+  "batch-published": ["debug", ({ events }) => `published ${events} event(s)`],
+  "batch-removed": ["debug", ({ events }) => `removed ${events} event(s)`],
+  "outbox-lost": ["warn", ({ message }) => `waiting for PostgreSQL: ${message}`],
+  "outbox-back": ["info", () => "PostgreSQL is back"],
+  "broker-lost": ["warn", ({ message }) => `waiting for the broker: ${message}`],
+  "broker-back": ["info", () => "the broker is back"],
+  "aggregate-blocked": ["error", ({ message }) => `an event was rejected, its aggregate waits: ${message}`],
+  "aggregate-unblocked": ["info", () => "a blocked aggregate flows again"],
+  "blocked-limit-reached": [
+    "error",
+    ({ blocked }) => `${blocked} aggregates are blocked: claiming nothing more until one is free`,
+  ],
+  "fence-held": [
+    "warn",
+    ({ pid }) => `an open transaction (pid ${pid ?? "none: prepared"}) holds back all newer events`,
+  ],
+  "fence-passed": [
+    "error",
+    ({ pid }) =>
+      `no longer waiting for the open transaction (pid ${pid ?? "none: prepared"}): its events will be late`,
+  ],
+  "late-events": [
+    "warn",
+    ({ events }) => `${events} event(s) appeared behind the fence and are published late`,
+  ],
+  swept: ["debug", () => "looking from the beginning of the outbox again"],
+  "backlog-counted": ["info", ({ events, isMore }) => `${isMore ? "more than " : ""}${events} event(s) wait`],
+};
+
+/** A listener that writes each announcement, with its fields, at its level. */
+export function logListener(log: Logger): Listener {
+  return <T extends AnnouncementType>(announcement: Extract<Announcement, { type: T }>) => {
+    const [level, sentence] = lines[announcement.type as T] as readonly [Level, Sentence<T>];
+    if (!log.isLevelEnabled(level)) return;
+    const { type, ...fields } = announcement;
+    log[level]({ event: type, ...fields }, sentence(announcement));
+  };
+}

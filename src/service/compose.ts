@@ -1,0 +1,96 @@
+/** The only room that builds things: settings become a relay with its adapters and listeners. */
+import { hostname } from "node:os";
+import type { Logger } from "pino";
+import { systemClock } from "../foundation/clock.ts";
+import type { Lifecycle } from "../foundation/lifecycle.ts";
+import { logListener, openLog } from "../observability/log.ts";
+import { knownMigrations } from "../outbox/migrator.ts";
+import type { Outbox } from "../outbox/outbox.ts";
+import { PostgresOutbox } from "../outbox/postgres-outbox.ts";
+import { KafkaPublisher } from "../publisher/kafka.ts";
+import type { Publisher } from "../publisher/publisher.ts";
+import { StdoutPublisher } from "../publisher/stdout.ts";
+import { Announcements } from "../relay/announcements.ts";
+import type { RelayLimits } from "../relay/polling-publisher.ts";
+import { Relay } from "../relay/relay.ts";
+import { databaseConfigOf, kafkaOptionsOf, routingOf, type Settings } from "./config.ts";
+import { Maintenance } from "./maintenance.ts";
+import { version } from "./version.ts";
+
+/** Rows that the periodic count looks at; more than that is said as "more than". */
+const backlogCountMax = 100_000;
+
+/** A relay with everything around it, ready to start. */
+export interface Service extends Lifecycle {
+  /** Settles when the relay ends: rejected by a fault that only a restart repairs. */
+  finished(): Promise<void>;
+}
+
+/** The log of this process; on standard error when the events themselves go to standard output. */
+export function composeLog(settings: Settings): Logger {
+  const options = { level: settings.logLevel, instance: `${hostname()}-${process.pid}`, version };
+  return openLog(options, settings.publisher === "stdout" ? "stderr" : "stdout");
+}
+
+export function composeOutbox(settings: Settings): Outbox {
+  return new PostgresOutbox(
+    databaseConfigOf(settings),
+    knownMigrations().map(({ name }) => name),
+  );
+}
+
+function composePublisher(settings: Settings, log: Logger): Publisher {
+  if (settings.publisher === "stdout") return new StdoutPublisher(process.stdout);
+  return new KafkaPublisher(kafkaOptionsOf(settings), ({ level, message }) =>
+    log[level]({ source: "kafkajs" }, message),
+  );
+}
+
+function limitsOf(settings: Settings): RelayLimits {
+  return {
+    ...settings,
+    fenceHoldMs: settings.fencePolicy === "strict" ? Number.POSITIVE_INFINITY : settings.fenceHoldMs,
+  };
+}
+
+/** @throws OutriderError CONFIG_INVALID when an address is missing. */
+export function composeRelay(settings: Settings, log: Logger): Service {
+  const outbox = composeOutbox(settings);
+  const announcements = new Announcements();
+  announcements.subscribe(logListener(log));
+  const parts = {
+    outbox,
+    publisher: composePublisher(settings, log),
+    clock: systemClock,
+    random: Math.random,
+    announcements,
+  };
+  const relay = new Relay(parts, limitsOf(settings), routingOf(settings));
+  const countBacklog = async () => {
+    const { events, oldestAgeMs } = await outbox.backlog(backlogCountMax);
+    announcements.announce({
+      type: "backlog-counted",
+      events,
+      isMore: events === backlogCountMax,
+      oldestAgeMs,
+    });
+  };
+  const maintenance = new Maintenance(
+    [
+      { name: "sweep", cron: settings.sweepCron, run: async () => relay.sweepSoon() },
+      { name: "statistics", cron: settings.statisticsCron, run: countBacklog },
+    ],
+    log,
+  );
+  return {
+    start: async () => {
+      await relay.start();
+      await maintenance.start();
+    },
+    stop: async () => {
+      await maintenance.stop();
+      await relay.stop();
+    },
+    finished: () => relay.finished(),
+  };
+}

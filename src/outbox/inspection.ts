@@ -13,6 +13,8 @@ export interface TableFacts {
   readonly columns: readonly string[];
   readonly payloadType: string | null;
   readonly hasOrderIndex: boolean;
+  /** The sequence behind `seq`, quoted; null when this role may not read it. */
+  readonly sequence: string | null;
   readonly hidesRows: boolean;
   readonly maySelect: boolean;
   readonly mayDelete: boolean;
@@ -37,6 +39,13 @@ export const factsStatement = `select json_build_object(
                from unnest(i.indkey::int[]) with ordinality as k(number, place)
                join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.number
               where k.place <= 3) = array['shard', 'created_at', 'seq']),
+  'sequence', (
+     select case when has_sequence_privilege(s.oid, 'select') then format('%I.%I', n.nspname, s.relname) end
+       from pg_catalog.pg_depend d
+       join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
+       join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+      where d.refobjid = c.oid and d.deptype in ('i', 'a') and a.attname = 'seq'
+      limit 1),
   'hidesRows', coalesce(row_security_active(c.oid), false),
   'maySelect', coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'), false),
   'mayDelete', coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'delete'), false)

@@ -80,6 +80,11 @@ export interface Fault {
 export interface Outbox {
   /** Looks at schema, rights and settings; an empty list means that relaying is safe. */
   inspect(): Promise<readonly Fault[]>;
+  /**
+   * A mark that changes whenever an event is written, before its commit; null when it cannot be had.
+   * The cheapest question of all: an idle relay asks nothing else.
+   */
+  peek(): Promise<string | null>;
   look(): Promise<Look>;
   /** What this role may see of the given backends; those that are gone are left out. */
   describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]>;

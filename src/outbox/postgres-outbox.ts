@@ -74,6 +74,7 @@ export class PostgresOutbox implements Outbox {
   readonly #build: Kysely<Schema>;
   readonly #knownMigrations: readonly string[];
   #payloadType: PayloadType | undefined;
+  #sequence: string | null = null;
 
   constructor(config: DatabaseConfig, knownMigrations: readonly string[]) {
     this.#schema = config.schema;
@@ -87,6 +88,7 @@ export class PostgresOutbox implements Outbox {
   async inspect(): Promise<readonly Fault[]> {
     const facts = await this.#readFacts();
     this.#payloadType = facts.payloadType as PayloadType;
+    this.#sequence = facts.sequence;
     return judge(
       { ...facts, migrations: await this.#appliedMigrations() },
       this.#table,
@@ -108,6 +110,13 @@ export class PostgresOutbox implements Outbox {
       if (["42P01", "3F000", "42501"].includes(sqlstateOf(error) ?? "")) return null;
       throw error;
     }
+  }
+
+  async peek(): Promise<string | null> {
+    // No parameters: the simple protocol is the cheaper one.
+    if (this.#sequence === null) return null;
+    const [row] = await this.#reader.query<[string]>(`select last_value::text from ${this.#sequence}`);
+    return row?.[0] ?? null;
   }
 
   async look(): Promise<Look> {

@@ -13,7 +13,7 @@
 import type { OutboxEvent } from "../event/event.ts";
 import type { Routing } from "../event/message.ts";
 import { messageOf } from "../foundation/errors.ts";
-import type { ClaimLimits } from "../outbox/outbox.ts";
+import type { Claim, ClaimLimits } from "../outbox/outbox.ts";
 import { BlockedAggregates } from "./blocked-aggregates.ts";
 import { Cursors } from "./cursors.ts";
 import { DeliveryLine, type DeliveryParts, isOutboxTrouble } from "./delivery-line.ts";
@@ -47,6 +47,8 @@ export class PollingPublisher {
   #isSweepDue = false;
   #isFull = false;
   #idlePolls = 0;
+  /** The outbox's mark at the last poll that found nothing and nobody writing; null when there was none. */
+  #quietMark: string | null = null;
   #averageBytes = 0;
 
   constructor(parts: DeliveryParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
@@ -92,7 +94,14 @@ export class PollingPublisher {
     if (this.#isSweepDue) await this.#sweep();
     await this.#retryBlocked();
     if (this.#isHalted()) return this.#wait(false);
-    const { events, isCut } = await this.#claim();
+    const mark = this.#idlePolls > 0 ? await this.#parts.outbox.peek() : null;
+    if (mark !== null && mark === this.#quietMark) {
+      this.#idlePolls += 1;
+      return this.#wait(false);
+    }
+    const { events, isCut, isQuiet } = await this.#claim();
+    // The mark is older than the look: whatever was written since either changes it or was seen open.
+    this.#quietMark = isQuiet ? mark : null;
     const batch = formBatch(events, this.#routing, this.#blocked.has);
     if (events.length > 0) {
       await this.#publishing;
@@ -105,7 +114,7 @@ export class PollingPublisher {
     await this.#wait(isCut);
   }
 
-  async #claim(): Promise<{ events: readonly OutboxEvent[]; isCut: boolean }> {
+  async #claim(): Promise<Claim & { readonly isQuiet: boolean }> {
     const { clock, outbox, announcements } = this.#parts;
     const startedMs = clock.monotonicMs();
     const mark = await this.#fenceWatch.take();
@@ -131,7 +140,7 @@ export class PollingPublisher {
       fenceLagMs: (mark.clock - mark.fence) / 1000,
       durationMs: clock.monotonicMs() - startedMs,
     });
-    return claim;
+    return { ...claim, isQuiet: claim.events.length === 0 && mark.fence === mark.clock };
   }
 
   #claimLimits(): ClaimLimits {
@@ -153,6 +162,7 @@ export class PollingPublisher {
     await this.#settle();
     this.#isSweepDue = false;
     this.#cursors.sweep();
+    this.#quietMark = null;
     this.#parts.announcements.announce({ type: "swept" });
   }
 
@@ -176,6 +186,7 @@ export class PollingPublisher {
       if (stillBlocked.has(aggregateId)) continue;
       this.#blocked.free(aggregateId);
       this.#cursors.rewind(shard, position);
+      this.#quietMark = null;
     }
   }
 
@@ -200,6 +211,7 @@ export class PollingPublisher {
     this.#fenceWatch.forget();
     await this.#settle();
     this.#cursors.forget();
+    this.#quietMark = null;
   }
 
   async #settle(): Promise<void> {

@@ -65,7 +65,8 @@ const secret = <K extends Key>(key: K): K => ({ ...key, isSecret: true });
 const minute = 60_000;
 const mebibyte = 1_048_576;
 
-export const configKeys = {
+/** Checked against `Key` below, not here: a contextual type would widen every choice to `string`. */
+const keys = {
   databaseUrl: secret(
     text("DATABASE_URL", null, "Where PostgreSQL is: postgres://user:password@host:port/database."),
   ),
@@ -287,7 +288,9 @@ export const configKeys = {
     "info" as const,
     "How much the log says.",
   ),
-} as const satisfies Record<string, Key>;
+} as const;
+
+export const configKeys = keys satisfies Record<string, Key>;
 
 export type KeyName = keyof typeof configKeys;
 export const keyNames = Object.keys(configKeys) as KeyName[];

@@ -1,0 +1,223 @@
+/**
+ * The outbox port over a model of PostgreSQL: transactions stamp rows when they insert, rows become
+ * visible at the commit, and answers can be lost. It must be able to hurt: a relay that is correct
+ * over a kind model has proved nothing. The contract suite runs it beside the real thing.
+ */
+import type { Ack } from "../../src/event/delivery.ts";
+import type { OutboxEvent } from "../../src/event/event.ts";
+import { comparePositions, isoOfMicros, type Micros, type Position } from "../../src/event/position.ts";
+import { shardCount } from "../../src/event/shard.ts";
+import { OutriderError } from "../../src/foundation/errors.ts";
+import type {
+  Backlog,
+  Claim,
+  ClaimLimits,
+  ClaimRequest,
+  Fault,
+  Look,
+  Outbox,
+  WriterDescription,
+} from "../../src/outbox/outbox.ts";
+
+export type NewRow = Partial<
+  Pick<OutboxEvent, "aggregateId" | "createdAt" | "topic" | "aggregateType" | "headers" | "eventType">
+> & {
+  readonly payload?: string;
+};
+
+export interface ModelTransaction {
+  /** Stamps and inserts a row; returns its event id. */
+  insert(row: NewRow): Promise<string>;
+  commit(): Promise<void>;
+  rollback(): Promise<void>;
+}
+
+interface Row {
+  readonly event: OutboxEvent;
+  isVisible: boolean;
+}
+
+/** Like `hashtext(aggregate_id) & 63`: any stable function will do. */
+function shardOf(aggregateId: string): number {
+  let hash = 7;
+  for (const character of aggregateId) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
+  return hash % shardCount;
+}
+
+export class MemoryOutbox implements Outbox {
+  /** Microseconds; moves on by one at every reading, as no two readings of a real clock are equal here. */
+  now: Micros = 1_700_000_000_000_000;
+  /** Counts what was asked, so that tests can say "nothing was asked". */
+  readonly calls = { look: 0, claim: 0, peek: 0, remove: 0 };
+  faults: readonly Fault[] = [];
+  isAway = false;
+  /** The next so many removals are carried out, but their answers are lost. */
+  removalsUnanswered = 0;
+  readonly #rows = new Map<string, Row>();
+  readonly #writers = new Map<string, { pid: number; startedAt: Micros }>();
+  #seq = 0;
+
+  begin(): ModelTransaction {
+    const id = `${this.#writers.size + 3}/${this.#tick()}`;
+    const own: string[] = [];
+    const end = (isCommit: boolean) => {
+      for (const eventId of own) {
+        const row = this.#rows.get(eventId);
+        if (row !== undefined && isCommit) row.isVisible = true;
+        else this.#rows.delete(eventId);
+      }
+      this.#writers.delete(id);
+    };
+    return {
+      insert: async (row) => {
+        if (!this.#writers.has(id))
+          this.#writers.set(id, { pid: this.#tick() % 100_000, startedAt: this.#tick() });
+        const event = this.#stamp(row);
+        this.#rows.set(event.eventId, { event, isVisible: false });
+        own.push(event.eventId);
+        return event.eventId;
+      },
+      commit: async () => end(true),
+      rollback: async () => end(false),
+    };
+  }
+
+  /** Inserts and commits in one go. */
+  async write(...rows: readonly NewRow[]): Promise<string[]> {
+    const transaction = this.begin();
+    const ids: string[] = [];
+    for (const row of rows) ids.push(await transaction.insert(row));
+    await transaction.commit();
+    return ids;
+  }
+
+  get remaining(): OutboxEvent[] {
+    return [...this.#rows.values()].map(({ event }) => event);
+  }
+
+  #tick(): Micros {
+    this.now += 1;
+    return this.now;
+  }
+
+  #stamp(row: NewRow): OutboxEvent {
+    this.#seq += 1;
+    const aggregateId = row.aggregateId ?? "order-1";
+    const payload = row.payload ?? `{"n":${this.#seq}}`;
+    return {
+      eventId: `00000000-0000-7000-8000-${String(this.#seq).padStart(12, "0")}`,
+      aggregateId,
+      createdAt: row.createdAt ?? isoOfMicros(this.#tick()),
+      seq: String(this.#seq),
+      shard: shardOf(aggregateId),
+      eventType: row.eventType ?? null,
+      aggregateType: row.aggregateType ?? null,
+      topic: row.topic ?? null,
+      headers: row.headers ?? null,
+      payload,
+      payloadBytes: Buffer.byteLength(payload),
+      rowHint: `(0,${this.#seq})`,
+    };
+  }
+
+  #answer(): void {
+    if (this.isAway)
+      throw new OutriderError("OUTBOX_UNAVAILABLE", "PostgreSQL is not available: refused", {
+        retriable: true,
+      });
+  }
+
+  async inspect(): Promise<readonly Fault[]> {
+    this.#answer();
+    return this.faults;
+  }
+
+  async peek(): Promise<string | null> {
+    this.#answer();
+    this.calls.peek += 1;
+    return String(this.#seq);
+  }
+
+  async look(): Promise<Look> {
+    this.#answer();
+    this.calls.look += 1;
+    return { clock: this.#tick(), writers: [...this.#writers].map(([id, { pid }]) => ({ id, pid })) };
+  }
+
+  async describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]> {
+    this.#answer();
+    return [...this.#writers.values()]
+      .filter(({ pid }) => pids.includes(pid))
+      .map(({ pid, startedAt }) => ({ pid, startedAt, application: "model" }));
+  }
+
+  async claim({ cursors, fence, limits, blocked }: ClaimRequest): Promise<Claim> {
+    this.#answer();
+    this.calls.claim += 1;
+    const end: Position = { createdAt: isoOfMicros(fence), seq: "0" };
+    const out = new Set(blocked);
+    const candidates = cursors.flatMap((cursor) =>
+      this.#visible()
+        .filter(({ shard, aggregateId }) => shard === cursor.shard && !out.has(aggregateId))
+        .filter((event) => comparePositions(event, cursor) > 0 && comparePositions(event, end) < 0)
+        .slice(0, limits.eventsPerShardMax),
+    );
+    const events: OutboxEvent[] = [];
+    let bytes = 0;
+    for (const event of candidates.slice(0, limits.eventsMax)) {
+      if (bytes >= limits.bytesMax) break;
+      bytes += event.payloadBytes;
+      events.push(withinLimit(event, limits));
+    }
+    return { events, isCut: events.length >= limits.eventsMax || bytes >= limits.bytesMax };
+  }
+
+  async claimHead(
+    shard: number,
+    aggregateId: string,
+    from: Position,
+    limits: ClaimLimits,
+  ): Promise<OutboxEvent | undefined> {
+    this.#answer();
+    const head = this.#visible().find(
+      (event) =>
+        event.shard === shard && event.aggregateId === aggregateId && comparePositions(event, from) >= 0,
+    );
+    return head === undefined ? undefined : withinLimit(head, limits);
+  }
+
+  async remove(acks: readonly Ack[]): Promise<number> {
+    this.#answer();
+    this.calls.remove += 1;
+    const before = this.#rows.size;
+    for (const { eventId } of acks) this.#rows.delete(eventId);
+    if (this.removalsUnanswered > 0) {
+      this.removalsUnanswered -= 1;
+      throw new OutriderError("OUTBOX_UNAVAILABLE", "PostgreSQL is not available: the answer was lost", {
+        retriable: true,
+      });
+    }
+    return before - this.#rows.size;
+  }
+
+  async backlog(countMax: number): Promise<Backlog> {
+    this.#answer();
+    const events = this.#visible().slice(0, countMax);
+    return { events: events.length, oldestAgeMs: events.length === 0 ? null : 1 };
+  }
+
+  async close(): Promise<void> {
+    this.#writers.clear();
+  }
+
+  #visible(): OutboxEvent[] {
+    return [...this.#rows.values()]
+      .filter(({ isVisible }) => isVisible)
+      .map(({ event }) => event)
+      .sort(comparePositions);
+  }
+}
+
+function withinLimit(event: OutboxEvent, { payloadBytesMax }: ClaimLimits): OutboxEvent {
+  return event.payloadBytes > payloadBytesMax ? { ...event, payload: null } : event;
+}

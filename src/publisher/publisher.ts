@@ -10,6 +10,12 @@
 import type { Report } from "../event/delivery.ts";
 import type { Message } from "../event/message.ts";
 
+/** Something a publisher's client library had to say, for the log. Never a payload, never a secret. */
+export interface PublisherRemark {
+  readonly level: "debug" | "warn";
+  readonly message: string;
+}
+
 export interface Publisher {
   /**
    * Connects. Throws BROKER_UNAVAILABLE (retriable) or BROKER_REFUSED; may be called again after

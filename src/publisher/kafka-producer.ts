@@ -1,0 +1,229 @@
+/**
+ * One life of one kafkajs producer.
+ *
+ *     made ──connect──► usable ──send──► usable          every partition was answered for certain
+ *       │                  │    └──────► spent           anything else: an unknown outcome, a throw
+ *       └── fails ─────────┴─ dispose ─► gone            settled, disconnected, its sockets severed
+ *
+ * A producer does not outlive a failure: nothing that kafkajs may still believe (its metadata, its
+ * connections, its order of requests) is carried over into the next attempt.
+ */
+import { CompressionTypes, Kafka, logLevel, type Message, type Producer } from "kafkajs";
+import type { Clock } from "../foundation/clock.ts";
+import { OutriderError } from "../foundation/errors.ts";
+import type { Slot } from "./kafka-chunks.ts";
+import { clientConfigOf, type KafkaOptions, producerConfig } from "./kafka-options.ts";
+import {
+  connectErrorOf,
+  judge,
+  type PartitionAnswer,
+  refusalOf,
+  type SlotOutcome,
+  troubleOf,
+} from "./kafka-outcome.ts";
+import { Sockets } from "./kafka-sockets.ts";
+import { type MetadataResponse, readResponses } from "./kafkajs-repairs.ts";
+import type { PublisherRemark } from "./publisher.ts";
+
+/** A topic as the brokers described it. */
+export interface TopicSighting {
+  /** 0, or the code of the reason why there is nothing more to say. */
+  readonly errorCode: number;
+  readonly partitions: number;
+  /** Partitions that nobody leads at the moment: sending to one would fail the whole send. */
+  readonly leaderless: ReadonlySet<number>;
+}
+
+type Settled<T> = { readonly value: T } | { readonly trouble: unknown };
+
+/** Room for what kafkajs does around a request: its timers tick every 100 ms. */
+const marginMs = 1_000;
+
+export class KafkaProducer {
+  readonly #options: KafkaOptions;
+  readonly #clock: Clock;
+  readonly #sockets = new Sockets();
+  readonly #producer: Producer;
+  readonly #brokers: string;
+  readonly #asked = new Set<string>();
+  readonly #sightings = new Map<string, TopicSighting>();
+  readonly #lastOffsets = new Map<string, bigint>();
+  #isSpent = false;
+
+  constructor(
+    options: KafkaOptions,
+    brokers: readonly string[],
+    remark: (remark: PublisherRemark) => void,
+    clock: Clock,
+  ) {
+    this.#options = options;
+    this.#clock = clock;
+    this.#brokers = brokers[0] ?? "";
+    readResponses(this.#sockets.factory, { readMetadata: (metadata) => this.#noteTopics(metadata) });
+    const kafka = new Kafka({
+      ...clientConfigOf(options, brokers),
+      socketFactory: this.#sockets.factory,
+      logLevel: logLevel.WARN,
+      logCreator: () => (entry) => pass(entry.level, entry.log.message, entry.log.broker, remark),
+    });
+    this.#producer = kafka.producer(producerConfig);
+  }
+
+  /** True from the first failure on: only `dispose` is left to do. */
+  get isSpent(): boolean {
+    return this.#isSpent;
+  }
+
+  /** Throws BROKER_UNAVAILABLE, BROKER_REFUSED or PUBLISH_STUCK. */
+  async connect(): Promise<void> {
+    const settled = await this.#settle("connect", this.#producer.connect());
+    if ("value" in settled) return;
+    this.#isSpent = true;
+    throw connectErrorOf(settled.trouble, this.#brokers);
+  }
+
+  sightingOf(topic: string): TopicSighting | undefined {
+    return this.#sightings.get(topic);
+  }
+
+  /**
+   * Asks the brokers for these topics; afterwards `sightingOf` knows each of them. Returns the trouble
+   * when the brokers could not be asked. kafkajs loads the metadata of every topic it is asked to send
+   * to, even when there is nothing to send, and throws when one of them is not there: by then the
+   * answer was read.
+   */
+  async lookUp(topics: readonly string[]): Promise<string | undefined> {
+    for (const topic of topics) {
+      this.#asked.add(topic);
+      this.#sightings.delete(topic);
+    }
+    const topicMessages = topics.map((topic) => ({ topic, messages: [] }));
+    const settled = await this.#settle("look-up", this.#producer.sendBatch({ topicMessages }));
+    if ("value" in settled) return undefined;
+    const codes = topics.map((topic) => this.#sightings.get(topic)?.errorCode);
+    const isExplained = codes.every((code) => code === 0 || (code !== undefined && refusalOf(code)));
+    if (isExplained && codes.some((code) => code !== 0)) return undefined;
+    this.#isSpent = true;
+    return troubleOf(settled.trouble);
+  }
+
+  /** Sends one chunk; one outcome for each slot, in the same order. Throws only PUBLISH_STUCK. */
+  async send(slots: readonly Slot[]): Promise<readonly SlotOutcome[]> {
+    const { requestTimeoutMs, compression } = this.#options;
+    const settled = await this.#settle(
+      "send",
+      this.#producer.sendBatch({
+        acks: -1,
+        // How long the broker waits for its replicas: it shall say so before we stop listening.
+        timeout: Math.ceil(requestTimeoutMs * 0.8),
+        compression: compression === "gzip" ? CompressionTypes.GZIP : CompressionTypes.None,
+        topicMessages: byTopic(slots),
+      }),
+    );
+    if ("trouble" in settled) {
+      this.#isSpent = true;
+      const trouble = troubleOf(settled.trouble);
+      return slots.map(() => ({ kind: "unknown", trouble }));
+    }
+    return this.#judgeAll(slots, settled.value as readonly PartitionAnswer[]);
+  }
+
+  #judgeAll(slots: readonly Slot[], answers: readonly PartitionAnswer[]): readonly SlotOutcome[] {
+    const byPlace = new Map(answers.map((answer) => [placeOf(answer.topicName, answer.partition), answer]));
+    return slots.map(({ topic, partition, messages }) => {
+      const place = placeOf(topic, partition);
+      const outcome = judge(byPlace.get(place), messages.length, this.#lastOffsets.get(place));
+      if (outcome.kind === "acked") this.#lastOffsets.set(place, outcome.lastOffset);
+      if (outcome.kind === "unknown") this.#isSpent = true;
+      return outcome;
+    });
+  }
+
+  /**
+   * Resolves when this producer can do nothing any more. Requests that are still out are waited for
+   * first, as long as a request may take: what they did shall have happened before the next producer
+   * sends. Idempotent. Throws only PUBLISH_STUCK.
+   */
+  async dispose(): Promise<void> {
+    this.#isSpent = true;
+    await this.#settle("disconnect", this.#producer.disconnect());
+    this.#sockets.sever();
+  }
+
+  /** Leaderless partitions are hidden from kafkajs, which would refuse the whole topic for one of them. */
+  #noteTopics({ topicMetadata }: MetadataResponse): void {
+    for (const { topic, topicErrorCode, partitionMetadata } of topicMetadata) {
+      const leaderless = new Set<number>();
+      for (const partition of partitionMetadata) {
+        if (partition.leader < 0) leaderless.add(partition.partitionId);
+        partition.partitionErrorCode = 0;
+      }
+      const partitions = partitionMetadata.length;
+      // With nothing to ask for, kafkajs asks for all the topics of the cluster.
+      if (this.#asked.has(topic))
+        this.#sightings.set(topic, { errorCode: topicErrorCode, partitions, leaderless });
+    }
+  }
+
+  /**
+   * Waits until `work` has settled, whatever the outcome. In time it does so by itself; else all its
+   * sockets are severed, which rejects everything it waits for; and if even that does not end it, the
+   * process has to: what is not settled may still be carried out.
+   */
+  async #settle<T>(what: string, work: Promise<T>): Promise<Settled<T>> {
+    const { requestTimeoutMs, connectionTimeoutMs } = this.#options;
+    const settled: Promise<Settled<T>> = work.then(
+      (value) => ({ value }),
+      (trouble: unknown) => ({ trouble }),
+    );
+    const inTime = await this.#within(settled, requestTimeoutMs + 2 * connectionTimeoutMs + marginMs);
+    if (inTime !== undefined) return inTime;
+    this.#sockets.sever();
+    const atLast = await this.#within(settled, connectionTimeoutMs + marginMs);
+    if (atLast !== undefined) return atLast;
+    throw new OutriderError(
+      "PUBLISH_STUCK",
+      `kafkajs did not end a ${what} with all its connections closed`,
+      {
+        repair: "Restart: nothing is lost, the events are still in the outbox.",
+      },
+    );
+  }
+
+  async #within<T>(settled: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+    const ended = new AbortController();
+    const late = this.#clock.sleep(timeoutMs, ended.signal).then(() => undefined);
+    try {
+      return await Promise.race([settled, late]);
+    } finally {
+      ended.abort();
+    }
+  }
+}
+
+function placeOf(topic: string, partition: number): string {
+  return `${topic}/${partition}`;
+}
+
+function byTopic(slots: readonly Slot[]): { topic: string; messages: Message[] }[] {
+  const topics = new Map<string, Message[]>();
+  for (const { topic, messages } of slots) {
+    const sofar = topics.get(topic);
+    if (sofar === undefined) topics.set(topic, messages.slice());
+    else for (const message of messages) sofar.push(message);
+  }
+  return Array.from(topics, ([topic, messages]) => ({ topic, messages }));
+}
+
+function pass(
+  level: logLevel,
+  message: unknown,
+  broker: unknown,
+  remark: (remark: PublisherRemark) => void,
+): void {
+  const sentence = troubleOf(message);
+  remark({
+    level: level === logLevel.ERROR ? "warn" : "debug",
+    message: typeof broker === "string" ? `${broker}: ${sentence}` : sentence,
+  });
+}

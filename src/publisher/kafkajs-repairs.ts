@@ -1,0 +1,109 @@
+/**
+ * Two repairs of kafkajs 2.2.4, made from outside and only on the version they were proven with.
+ *
+ * 1. The idle spin. `RequestQueue.scheduleCheckPendingRequests` computes a negative delay and so wakes
+ *    some 860 times a second for as long as a connection lives, to look at an empty queue. Now it is
+ *    only scheduled when something is pending; whatever becomes pending later schedules it itself.
+ *
+ * 2. The forgotten answers. A produce response has an error code for each partition, but kafkajs throws
+ *    at the first one that is not 0: a single refused batch makes the outcome of all the others of the
+ *    request unknown, and sending them again makes duplicates. With a `ResponseReader`, a producer gets
+ *    the answers as the broker gave them. Nothing else in kafkajs needs that throw, as long as the
+ *    reader's owner looks at every error code, and replaces the producer where the metadata is stale.
+ *
+ * The second repair is bound to the socket factory of one producer, which is the one thing of ours that
+ * kafkajs hands down to its connections. Every other kafkajs client of the process stays as it was.
+ */
+import { createRequire } from "node:module";
+import { invariant } from "../foundation/errors.ts";
+
+/** The only version whose internals these repairs know; package.json pins it. */
+export const kafkajsVersion = "2.2.4";
+
+/** Sees the decoded responses of one producer before kafkajs judges them. */
+export interface ResponseReader {
+  /** May change what kafkajs is about to see. */
+  readMetadata(metadata: MetadataResponse): void;
+}
+
+export interface MetadataResponse {
+  readonly topicMetadata: {
+    readonly topicErrorCode: number;
+    readonly topic: string;
+    readonly partitionMetadata: { partitionErrorCode: number; partitionId: number; leader: number }[];
+  }[];
+}
+
+interface Exchange {
+  readonly request: { readonly apiName: string };
+  readonly response: { decode(payload: Buffer): Promise<unknown>; parse(decoded: unknown): Promise<unknown> };
+}
+
+interface ConnectionPool {
+  readonly socketFactory: object;
+  send(exchange: Exchange): Promise<unknown>;
+}
+
+interface RequestQueue {
+  readonly pending: readonly unknown[];
+  scheduleCheckPendingRequests(): void;
+}
+
+interface ClassOf<T> {
+  readonly prototype: T;
+}
+
+const readers = new WeakMap<object, ResponseReader>();
+
+/** Lets `reader` see what arrives over connections made by this socket factory. */
+export function readResponses(socketFactory: object, reader: ResponseReader): void {
+  readers.set(socketFactory, reader);
+}
+
+let isRepaired = false;
+
+/** Idempotent. Throws INVARIANT when another kafkajs is installed than the one this was proven with. */
+export function repairKafkajs(): void {
+  if (isRepaired) return;
+  const require = createRequire(import.meta.url);
+  const { version } = require("kafkajs/package.json") as { version: string };
+  invariant(
+    version === kafkajsVersion,
+    `kafkajs ${version} is installed, but only ${kafkajsVersion} was proven not to lose events: install that`,
+  );
+  stopIdleSpin(require("kafkajs/src/network/requestQueue") as ClassOf<RequestQueue>);
+  passAnswersOn(require("kafkajs/src/network/connectionPool") as ClassOf<ConnectionPool>);
+  isRepaired = true;
+}
+
+function stopIdleSpin({ prototype }: ClassOf<RequestQueue>): void {
+  const { scheduleCheckPendingRequests } = prototype;
+  prototype.scheduleCheckPendingRequests = function (this: RequestQueue) {
+    if (this.pending.length > 0) scheduleCheckPendingRequests.call(this);
+  };
+}
+
+function passAnswersOn({ prototype }: ClassOf<ConnectionPool>): void {
+  const { send } = prototype;
+  prototype.send = function (this: ConnectionPool, exchange: Exchange) {
+    const reader = readers.get(this.socketFactory);
+    return send.call(this, reader === undefined ? exchange : readBy(reader, exchange));
+  };
+}
+
+function readBy(reader: ResponseReader, exchange: Exchange): Exchange {
+  const { request, response } = exchange;
+  switch (request.apiName) {
+    case "Produce":
+      return { ...exchange, response: { decode: response.decode, parse: async (decoded) => decoded } };
+    case "Metadata": {
+      const parse = async (decoded: unknown) => {
+        reader.readMetadata(decoded as MetadataResponse);
+        return response.parse(decoded);
+      };
+      return { ...exchange, response: { decode: response.decode, parse } };
+    }
+    default:
+      return exchange;
+  }
+}

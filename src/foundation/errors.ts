@@ -44,6 +44,7 @@ export const errorTable = {
     exit: "unavailable",
     meaning: "A real part (PostgreSQL, Kafka, Java, Maven) cannot be had here.",
   },
+  RELAY_ENDED: { exit: "failed", meaning: "A relay that the demo had started ended before it was asked to." },
   PROMISE_BROKEN: { exit: "failed", meaning: "An audit found events lost, doubled or out of order." },
   INVARIANT: { exit: "bug", meaning: "Outrider contradicts itself; please report it." },
 } as const satisfies Record<string, ErrorRow>;

@@ -95,8 +95,10 @@ export class KafkaPublisher implements Publisher {
       await this.#sendAll(producer, queue, draft);
       for (const fault of unroutable) conclude(fault, draft);
     }
-    if (producer.isSpent) await this.#producers.discard();
-    return draft.finish();
+    const report = draft.finish();
+    // Trouble found without sending (no leader) needs a new producer too: its metadata is what is stale.
+    if (report.trouble !== undefined) await this.#producers.discard();
+    return report;
   }
 
   /** What is known about every topic of the batch, or the trouble that kept the brokers from telling. */

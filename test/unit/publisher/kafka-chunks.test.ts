@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type ChunkLimits, cutChunk, type Outgoing, toOutgoing } from "../../../src/publisher/kafka-chunks.ts";
+import {
+  type ChunkLimits,
+  cutChunk,
+  type Outgoing,
+  toOutgoing,
+} from "../../../src/publisher/kafka-chunks.ts";
 import { anEvent } from "../../support/events.ts";
 
 function outgoing(lane: string, topic: string, partition: number, bytes: number, seq: number): Outgoing {
@@ -33,7 +38,9 @@ describe("cutting chunks", () => {
     ];
     const { slots, rest } = cutChunk(queue, unlimited);
     expect(rest).toEqual([]);
-    expect(slots.map(({ partition, messages }) => [partition, messages.map(({ event }) => event.seq)])).toEqual([
+    expect(
+      slots.map(({ partition, messages }) => [partition, messages.map(({ event }) => event.seq)]),
+    ).toEqual([
       [0, ["1", "3", "4"]],
       [1, ["2"]],
     ]);
@@ -58,11 +65,9 @@ describe("cutting chunks", () => {
       outgoing("c", "t", 0, 10, 3),
     ];
     const chunks = cutAll(queue, { ...unlimited, bytesMax: () => 200 });
-    expect(chunks.map((slots) => slots.flatMap(({ messages }) => messages.map(({ event }) => event.seq)))).toEqual([
-      ["1"],
-      ["2"],
-      ["3"],
-    ]);
+    expect(
+      chunks.map((slots) => slots.flatMap(({ messages }) => messages.map(({ event }) => event.seq))),
+    ).toEqual([["1"], ["2"], ["3"]]);
   });
 
   it("keeps every lane in order, every slot below its limits, and loses nothing", () => {
@@ -117,6 +122,8 @@ describe("a message on its way out", () => {
   });
 
   it("takes the time of sending where created_at is none that Kafka can express", () => {
-    expect(toOutgoing({ event, topic: "t", key: "k", value: "", headers, timestamp }, 0, 5).timestamp).toBe("5");
+    expect(toOutgoing({ event, topic: "t", key: "k", value: "", headers, timestamp }, 0, 5).timestamp).toBe(
+      "5",
+    );
   });
 });

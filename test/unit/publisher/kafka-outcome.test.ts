@@ -1,7 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { connectErrorOf, judge, refusalOf, troubleOf } from "../../../src/publisher/kafka-outcome.ts";
 
-const answer = (errorCode: number, baseOffset: string) => ({ topicName: "t", partition: 3, errorCode, baseOffset });
+const answer = (errorCode: number, baseOffset: string) => ({
+  topicName: "t",
+  partition: 3,
+  errorCode,
+  baseOffset,
+});
 
 describe("judging an answer", () => {
   it("acks a success above everything acked before, up to the last record of the batch", () => {
@@ -14,7 +19,10 @@ describe("judging an answer", () => {
   });
 
   it("does not ack an offset acked before: the broker took the batch for a duplicate and wrote nothing", () => {
-    expect(judge(answer(0, "99"), 5, 99n)).toMatchObject({ kind: "unknown", trouble: expect.stringContaining("99") });
+    expect(judge(answer(0, "99"), 5, 99n)).toMatchObject({
+      kind: "unknown",
+      trouble: expect.stringContaining("99"),
+    });
     expect(judge(answer(0, "42"), 5, 99n).kind).toBe("unknown");
   });
 
@@ -32,7 +40,10 @@ describe("judging an answer", () => {
     [32, "broker-refused", "record"],
     [87, "broker-refused", "record"],
   ])("takes code %i as a refusal: %s, because of the %s", (code, reason, cause) => {
-    expect(judge(answer(code, "-1"), 5, undefined)).toMatchObject({ kind: "refused", refusal: { reason, cause } });
+    expect(judge(answer(code, "-1"), 5, undefined)).toMatchObject({
+      kind: "refused",
+      refusal: { reason, cause },
+    });
   });
 
   it.each([-1, 5, 6, 7, 13, 19, 20, 56, 74, 76, 1_234])("leaves code %i unknown", (code) => {
@@ -42,7 +53,8 @@ describe("judging an answer", () => {
 });
 
 describe("what was thrown", () => {
-  const wrapped = (inner: object) => Object.assign(new Error("outer"), { cause: Object.assign(new Error("inner"), inner) });
+  const wrapped = (inner: object) =>
+    Object.assign(new Error("outer"), { cause: Object.assign(new Error("inner"), inner) });
 
   it("becomes one sentence with its code, of a bounded length", () => {
     expect(troubleOf(Object.assign(new Error("Connection error:"), { code: "ECONNREFUSED" }))).toBe(

@@ -1,0 +1,66 @@
+/** Which migrations a run applies or reverts: a decision on names and checksums alone. */
+import { OutriderError } from "../foundation/errors.ts";
+import type { Migration } from "./migration-files.ts";
+
+export type Direction = "up" | "down";
+
+/** A row of the bookkeeping. */
+export interface AppliedMigration {
+  readonly name: string;
+  readonly checksum: string;
+}
+
+export interface Target {
+  readonly direction: Direction;
+  /** Up: the last one to apply. Down: the last one to keep. Unset: all of them. */
+  readonly to?: string | undefined;
+}
+
+/**
+ * What to run, in the order to run it.
+ * @throws OutriderError SCHEMA_NEWER when something unknown is applied; MIGRATION_FAILED when an applied
+ *   file was edited, or when there is no migration of the name `to`.
+ */
+export function planMigrations(
+  known: readonly Migration[],
+  applied: readonly AppliedMigration[],
+  { direction, to }: Target,
+): readonly Migration[] {
+  refuseUnknown(known, applied);
+  refuseEdited(known, applied);
+  if (to !== undefined && !known.some(({ name }) => name === to)) {
+    throw new OutriderError("MIGRATION_FAILED", `there is no migration "${to}"`, {
+      repair: `use one of ${known.map(({ name }) => name).join(", ")}`,
+    });
+  }
+  const done = new Set(applied.map(({ name }) => name));
+  if (direction === "up") {
+    return known.filter(({ name }) => !done.has(name) && (to === undefined || name <= to));
+  }
+  return known.filter(({ name }) => done.has(name) && (to === undefined || name > to)).reverse();
+}
+
+function refuseUnknown(known: readonly Migration[], applied: readonly AppliedMigration[]): void {
+  const names = new Set(known.map(({ name }) => name));
+  const unknown = applied.filter(({ name }) => !names.has(name)).map(({ name }) => name);
+  if (unknown.length === 0) return;
+  throw new OutriderError(
+    "SCHEMA_NEWER",
+    `the database has migrations that this version does not know: ${unknown.join(", ")}`,
+    { repair: "run the version of Outrider that applied them, or a newer one" },
+  );
+}
+
+function refuseEdited(known: readonly Migration[], applied: readonly AppliedMigration[]): void {
+  const checksums = new Map(applied.map(({ name, checksum }) => [name, checksum]));
+  const edited = known.filter(({ name, checksum }) => (checksums.get(name) ?? checksum) !== checksum);
+  if (edited.length === 0) return;
+  throw new OutriderError(
+    "MIGRATION_FAILED",
+    `migrations were edited after they had been applied: ${edited.map(({ name }) => name).join(", ")}`,
+    {
+      repair:
+        "install Outrider anew, so that its files are what was published; put changes into migrations of your own",
+    },
+  );
+}

@@ -113,9 +113,9 @@ export class PostgresOutbox implements Outbox {
   }
 
   async peek(): Promise<string | null> {
-    // No parameters: the simple protocol is the cheaper one.
     if (this.#sequence === null) return null;
-    const [row] = await this.#reader.query<[string]>(`select last_value::text from ${this.#sequence}`);
+    // The first value of all changes nothing but is_called. No parameters: the simple protocol is cheaper.
+    const [row] = await this.#reader.query<[string]>(`select concat(last_value, is_called) from ${this.#sequence}`);
     return row?.[0] ?? null;
   }
 

@@ -1,0 +1,221 @@
+/**
+ * What every outbox must do, whether it is PostgreSQL or the model of it. `open` gives a fresh one
+ * with a way to write into it.
+ */
+import { describe, expect, it } from "vitest";
+import { acknowledge } from "../../src/event/acknowledgement.ts";
+import { beginning, comparePositions, microsOfIso } from "../../src/event/position.ts";
+import { allShards, type ShardCursor } from "../../src/event/shard.ts";
+import type { ClaimLimits, ClaimRequest, Outbox } from "../../src/outbox/outbox.ts";
+import type { ModelTransaction, NewRow } from "../support/memory-outbox.ts";
+
+export interface OutboxUnderTest {
+  readonly outbox: Outbox;
+  begin(): Promise<ModelTransaction>;
+  close(): Promise<void>;
+}
+
+export const roomy: ClaimLimits = {
+  eventsMax: 1_000,
+  eventsPerShardMax: 1_000,
+  bytesMax: 10_000_000,
+  payloadBytesMax: 1_000_000,
+};
+
+export const fromBeginning: readonly ShardCursor[] = allShards.map((shard) => ({ shard, ...beginning }));
+
+export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest>): void {
+  async function withOutbox(
+    work: (given: OutboxUnderTest & { write(...rows: NewRow[]): Promise<string[]> }) => Promise<void>,
+  ) {
+    const given = await open();
+    const write = async (...rows: NewRow[]) => {
+      const transaction = await given.begin();
+      const ids: string[] = [];
+      for (const row of rows) ids.push(await transaction.insert(row));
+      await transaction.commit();
+      return ids;
+    };
+    try {
+      await work({ ...given, write });
+    } finally {
+      await given.close();
+    }
+  }
+  const claimAll = async (outbox: Outbox, request: Partial<ClaimRequest> = {}) => {
+    const { clock } = await outbox.look();
+    return outbox.claim({ cursors: fromBeginning, fence: clock, limits: roomy, blocked: [], ...request });
+  };
+
+  describe(`outbox contract: ${name}`, () => {
+    it("claims what was committed, each aggregate in the order of its writes", () =>
+      withOutbox(async ({ outbox, write }) => {
+        const written: string[] = [];
+        for (let n = 0; n < 20; n += 1)
+          written.push(...(await write({ aggregateId: `a-${n % 3}` }, { aggregateId: `a-${n % 3}` })));
+        const { events, isCut } = await claimAll(outbox);
+        expect(isCut).toBe(false);
+        expect(events).toHaveLength(40);
+        for (const aggregateId of ["a-0", "a-1", "a-2"]) {
+          const lane = events.filter((event) => event.aggregateId === aggregateId);
+          expect(lane.map(({ eventId }) => eventId)).toEqual(
+            written.filter((id) => lane.some(({ eventId }) => eventId === id)),
+          );
+          expect([...lane].sort(comparePositions)).toEqual(lane);
+        }
+      }));
+
+    it("shows an open transaction as a writer, none of its rows, and all of them after the commit", () =>
+      withOutbox(async ({ outbox, begin }) => {
+        const transaction = await begin();
+        const id = await transaction.insert({});
+        const look = await outbox.look();
+        expect(look.writers).toHaveLength(1);
+        expect((await claimAll(outbox)).events).toEqual([]);
+        const [described] = await outbox.describeWriters([look.writers[0]?.pid ?? -1]);
+        expect(described?.startedAt ?? 0).toBeLessThanOrEqual(look.clock);
+        await transaction.commit();
+        expect((await outbox.look()).writers).toEqual([]);
+        const { events } = await claimAll(outbox);
+        expect(events.map(({ eventId }) => eventId)).toEqual([id]);
+        expect(microsOfIso(events[0]?.createdAt ?? "")).toBeLessThan((await outbox.look()).clock);
+      }));
+
+    it("shows nothing of a transaction that was rolled back", () =>
+      withOutbox(async ({ outbox, begin }) => {
+        const transaction = await begin();
+        await transaction.insert({});
+        await transaction.rollback();
+        expect((await claimAll(outbox)).events).toEqual([]);
+        expect((await outbox.look()).writers).toEqual([]);
+      }));
+
+    it("changes its mark with every write, the very first included, also before the commit", () =>
+      withOutbox(async ({ outbox, begin, write }) => {
+        const untouched = await outbox.peek();
+        await write({});
+        expect(await outbox.peek()).not.toBe(untouched);
+        const quiet = await outbox.peek();
+        expect(await outbox.peek()).toBe(quiet);
+        const transaction = await begin();
+        await transaction.insert({});
+        expect(await outbox.peek()).not.toBe(quiet);
+        await transaction.rollback();
+      }));
+
+    it("claims only below the fence and above the cursor", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write({}, {}, {}, {});
+        const { events } = await claimAll(outbox);
+        const [first, second, third] = events;
+        if (first === undefined || second === undefined || third === undefined)
+          throw new Error("three events expected");
+        const cursors = fromBeginning.map(({ shard }) => ({
+          shard,
+          createdAt: first.createdAt,
+          seq: first.seq,
+        }));
+        const middle = await claimAll(outbox, { cursors, fence: microsOfIso(third.createdAt) });
+        expect(middle.events.map(({ seq }) => seq)).toEqual([second.seq]);
+      }));
+
+    it("breaks ties of created_at by seq, in the cursor too", () =>
+      withOutbox(async ({ outbox, write }) => {
+        const createdAt = "2020-01-01T00:00:00.000001Z";
+        const ids = await write({ createdAt }, { createdAt }, { createdAt });
+        const { events } = await claimAll(outbox);
+        expect(events.map(({ eventId }) => eventId)).toEqual(ids);
+        const cursors = fromBeginning.map(({ shard }) => ({ shard, createdAt, seq: events[0]?.seq ?? "0" }));
+        expect((await claimAll(outbox, { cursors })).events.map(({ eventId }) => eventId)).toEqual(
+          ids.slice(1),
+        );
+      }));
+
+    it("visits the shards in the order of the request and cuts at the end", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write(...Array.from({ length: 60 }, (_, n) => ({ aggregateId: `a-${n % 30}` })));
+        const cursors = [...fromBeginning].reverse();
+        const { events, isCut } = await claimAll(outbox, { cursors, limits: { ...roomy, eventsMax: 25 } });
+        expect(isCut).toBe(true);
+        expect(events).toHaveLength(25);
+        const shards = events.map(({ shard }) => shard);
+        expect(shards).toEqual([...shards].sort((a, b) => b - a));
+        const all = (await claimAll(outbox, { cursors })).events;
+        expect(events).toEqual(all.slice(0, 25));
+      }));
+
+    it("takes no more than its share from one shard", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write(...Array.from({ length: 30 }, (_, n) => ({ aggregateId: n < 20 ? "hot" : `cold-${n}` })));
+        const all = (await claimAll(outbox)).events;
+        const hotShard = all.find(({ aggregateId }) => aggregateId === "hot")?.shard;
+        const { events } = await claimAll(outbox, { limits: { ...roomy, eventsPerShardMax: 5 } });
+        expect(events.filter(({ shard }) => shard === hotShard)).toHaveLength(5);
+        expect(events.filter(({ shard }) => shard !== hotShard)).toEqual(
+          all.filter(({ shard }) => shard !== hotShard),
+        );
+      }));
+
+    it("cuts by bytes, but always takes one event", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write(...Array.from({ length: 10 }, () => ({ payload: JSON.stringify("x".repeat(1_000)) })));
+        const few = await claimAll(outbox, { limits: { ...roomy, bytesMax: 2_500 } });
+        expect(few.isCut).toBe(true);
+        expect(few.events).toHaveLength(3);
+        const one = await claimAll(outbox, { limits: { ...roomy, bytesMax: 1 } });
+        expect(one.events).toHaveLength(1);
+      }));
+
+    it("does not read a payload over the limit, but says how large it is", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write({ payload: JSON.stringify("x".repeat(50_000)) }, {});
+        const { events } = await claimAll(outbox, { limits: { ...roomy, payloadBytesMax: 10_000 } });
+        expect(events).toHaveLength(2);
+        expect(events[0]?.payload).toBeNull();
+        expect(events[0]?.payloadBytes).toBeGreaterThan(49_999);
+        expect(events[1]?.payload).not.toBeNull();
+      }));
+
+    it("leaves blocked aggregates out whole, and finds the head of one when asked", () =>
+      withOutbox(async ({ outbox, write }) => {
+        const [first] = await write({ aggregateId: "bad" }, { aggregateId: "good" }, { aggregateId: "bad" });
+        const { events } = await claimAll(outbox, { blocked: ["bad", "other"] });
+        expect(events.map(({ aggregateId }) => aggregateId)).toEqual(["good"]);
+        const all = (await claimAll(outbox)).events.filter(({ aggregateId }) => aggregateId === "bad");
+        const [head, next] = all;
+        if (head === undefined || next === undefined) throw new Error("two events expected");
+        expect((await outbox.claimHead(head.shard, "bad", head, roomy))?.eventId).toBe(first);
+        expect((await outbox.claimHead(head.shard, "bad", next, roomy))?.eventId).toBe(next.eventId);
+        expect(await outbox.claimHead(head.shard, "nobody", head, roomy)).toBeUndefined();
+      }));
+
+    it("removes exactly what it is shown, and may be asked twice", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write({}, {}, {});
+        const { events } = await claimAll(outbox);
+        const acks = events.slice(0, 2).map(acknowledge);
+        expect(await outbox.remove(acks)).toBe(2);
+        expect(await outbox.remove(acks)).toBe(0);
+        expect((await claimAll(outbox)).events.map(({ eventId }) => eventId)).toEqual([events[2]?.eventId]);
+      }));
+
+    it("finds a row by its key when the row has moved", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write({}, {});
+        const { events } = await claimAll(outbox);
+        expect(
+          await outbox.remove(events.map((event) => acknowledge({ ...event, rowHint: "(4000,1)" }))),
+        ).toBe(2);
+        expect((await claimAll(outbox)).events).toEqual([]);
+      }));
+
+    it("counts the backlog up to a bound", () =>
+      withOutbox(async ({ outbox, write }) => {
+        expect(await outbox.backlog(10)).toEqual({ events: 0, oldestAgeMs: null });
+        await write({}, {}, {});
+        expect((await outbox.backlog(10)).events).toBe(3);
+        expect((await outbox.backlog(2)).events).toBe(2);
+        expect((await outbox.backlog(10)).oldestAgeMs).toBeGreaterThanOrEqual(0);
+      }));
+  });
+}

@@ -1,0 +1,86 @@
+/** A relay in this process over any outbox and publisher, and a way to await what it announces. */
+import type { Clock } from "../../src/foundation/clock.ts";
+import { systemClock } from "../../src/foundation/clock.ts";
+import type { Outbox } from "../../src/outbox/outbox.ts";
+import type { Publisher } from "../../src/publisher/publisher.ts";
+import { type Announcement, Announcements, type AnnouncementType } from "../../src/relay/announcements.ts";
+import type { RelayLimits } from "../../src/relay/polling-publisher.ts";
+import { Relay } from "../../src/relay/relay.ts";
+
+export const testLimits: RelayLimits = {
+  pollMinMs: 1,
+  pollMaxMs: 5,
+  backoffMinMs: 1,
+  backoffMaxMs: 20,
+  fenceHoldMs: 60_000,
+  fenceWarnMs: 5_000,
+  blockRetryMinMs: 20,
+  blockRetryMaxMs: 200,
+  batchEventsMax: 500,
+  batchBytesMax: 1_000_000,
+  payloadBytesMax: 1_000_000,
+  blockedAggregatesMax: 1_000,
+};
+
+type Said<T extends AnnouncementType> = Extract<Announcement, { type: T }>;
+
+export class Ear {
+  readonly heard: Announcement[] = [];
+  readonly #announcements: Announcements;
+
+  constructor(announcements: Announcements) {
+    this.#announcements = announcements;
+    announcements.subscribe((announcement) => {
+      if (announcement.type !== "polled") this.heard.push(announcement);
+    });
+  }
+
+  /** The next announcement of this type (from now on) that the predicate accepts. */
+  next<T extends AnnouncementType>(
+    type: T,
+    accepts: (said: Said<T>) => boolean = () => true,
+  ): Promise<Said<T>> {
+    return new Promise((resolve) => {
+      const end = this.#announcements.subscribe((announcement) => {
+        if (announcement.type !== type || !accepts(announcement as Said<T>)) return;
+        end();
+        resolve(announcement as Said<T>);
+      });
+    });
+  }
+
+  all<T extends AnnouncementType>(type: T): Said<T>[] {
+    return this.heard.filter((announcement): announcement is Said<T> => announcement.type === type);
+  }
+
+  /** Resolves once the condition holds; it is asked at every announcement. */
+  until(condition: () => boolean): Promise<void> {
+    if (condition()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const end = this.#announcements.subscribe(() => {
+        if (!condition()) return;
+        end();
+        resolve();
+      });
+    });
+  }
+}
+
+export interface RunningRelay {
+  readonly relay: Relay;
+  readonly ear: Ear;
+  readonly announcements: Announcements;
+}
+
+/** Not started yet. */
+export function makeRelay(
+  outbox: Outbox,
+  publisher: Publisher,
+  { limits = {}, clock = systemClock }: { limits?: Partial<RelayLimits>; clock?: Clock } = {},
+): RunningRelay {
+  const announcements = new Announcements();
+  const parts = { outbox, publisher, clock, random: () => 0.5, announcements };
+  const routing = { topicTemplate: "outbox.event.${aggregate_type}", topicDefault: "outbox.event" };
+  const relay = new Relay(parts, { ...testLimits, ...limits }, routing);
+  return { relay, announcements, ear: new Ear(announcements) };
+}

@@ -54,15 +54,15 @@ export class DeliveryLine {
     return { publishedTotal: this.#publishedTotal, removedTotal: this.#removedTotal };
   }
 
-  /** Connects the publisher, waiting for the broker as long as it takes. Throws BROKER_REFUSED. */
-  async connect(): Promise<void> {
+  /** Connects the publisher, waiting for the broker as long as it takes. Throws what waiting cannot mend. */
+  async connect(failFast: boolean): Promise<void> {
     while (!this.#signal.aborted) {
       try {
         await this.#parts.publisher.connect();
         this.#brokerOutage.end();
         return;
       } catch (error) {
-        if (!(error instanceof OutriderError) || !error.retriable) throw error;
+        if (failFast || !(error instanceof OutriderError) || !error.retriable) throw error;
         await this.#brokerOutage.wait(error.message, this.#signal);
       }
     }

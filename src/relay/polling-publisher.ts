@@ -28,6 +28,8 @@ export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, Bloc
   readonly batchBytesMax: number;
   readonly payloadBytesMax: number;
   readonly blockedAggregatesMax: number;
+  /** Give up when PostgreSQL or the broker is away at the start, instead of waiting. */
+  readonly failFast: boolean;
 }
 
 /** Blocked aggregates that are tried again in one go. */
@@ -68,7 +70,7 @@ export class PollingPublisher {
   }
 
   connect(): Promise<void> {
-    return this.#line.connect();
+    return this.#line.connect(this.#limits.failFast);
   }
 
   /** Asks for a look from the beginning of the outbox, as soon as nothing is in flight. */

@@ -76,7 +76,7 @@ export class Relay implements Lifecycle {
         if (faults.length > 0) throw unfit(faults);
         return;
       } catch (error) {
-        if (!(error instanceof OutriderError) || !error.retriable) throw error;
+        if (this.#limits.failFast || !(error instanceof OutriderError) || !error.retriable) throw error;
         await outage.wait(error.message, this.#stopping.signal);
       }
     }

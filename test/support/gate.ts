@@ -50,6 +50,11 @@ export class RemovalGate {
     await this.#client.query("select pg_advisory_unlock($1)", [key]);
   }
 
+  async uninstall(): Promise<void> {
+    await this.#client.query("drop function wait_at_gate cascade");
+    await this.close();
+  }
+
   async close(): Promise<void> {
     await this.#client.end();
   }

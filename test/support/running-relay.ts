@@ -20,6 +20,7 @@ export const testLimits: RelayLimits = {
   batchBytesMax: 1_000_000,
   payloadBytesMax: 1_000_000,
   blockedAggregatesMax: 1_000,
+  failFast: false,
 };
 
 type Said<T extends AnnouncementType> = Extract<Announcement, { type: T }>;

@@ -24,6 +24,10 @@ interface ErrorRow {
 export const errorTable = {
   CONFIG_INVALID: { exit: "refused", meaning: "One or more settings are missing or out of bounds." },
   EVENT_INVALID: { exit: "failed", meaning: "An event given to enqueue breaks a rule; nothing was written." },
+  TRANSACTION_INVALID: {
+    exit: "failed",
+    meaning: "What was given to write with is no open transaction; nothing was written.",
+  },
   OUTBOX_UNAVAILABLE: { exit: "unavailable", meaning: "PostgreSQL cannot be reached or does not answer." },
   OUTBOX_REFUSED: { exit: "refused", meaning: "PostgreSQL answers, but refuses the login or the database." },
   OUTBOX_FAILED: { exit: "failed", meaning: "PostgreSQL answers, but refused a statement." },

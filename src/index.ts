@@ -1,0 +1,31 @@
+/**
+ * For applications: write events in your own transaction. What is imported from here brings no npm
+ * package with it; the database libraries are known by their shape.
+ */
+export { type EnqueueOptions, enqueue } from "./enqueue/enqueue.ts";
+export type { PayloadType } from "./enqueue/payload.ts";
+export type { NewEvent } from "./event/event.ts";
+export { type ErrorCode, OutriderError } from "./foundation/errors.ts";
+export {
+  type DrizzleSql,
+  type DrizzleTransaction,
+  fromDrizzle,
+  fromKnex,
+  fromKysely,
+  fromMikroOrm,
+  fromPg,
+  fromPostgresJs,
+  fromPrisma,
+  fromSequelize,
+  fromTypeOrm,
+  type KnexTransaction,
+  type KyselyTransaction,
+  type MikroOrmManager,
+  type PgClient,
+  type PostgresJsTransaction,
+  type PrismaTransaction,
+  type SequelizeConnection,
+  type SequelizeTransaction,
+  type Transaction,
+  type TypeOrmManager,
+} from "./foundation/transaction.ts";

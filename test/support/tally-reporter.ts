@@ -1,0 +1,28 @@
+/** The last line of a run: "N passed, N failed", and ", N skipped" when there are any. */
+import type { Reporter, TestModule, TestRunEndReason } from "vitest/node";
+
+export class TallyReporter implements Reporter {
+  onTestRunEnd(
+    modules: readonly TestModule[],
+    unhandledErrors: readonly unknown[],
+    _reason: TestRunEndReason,
+  ): void {
+    const tally = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
+    for (const module of modules) {
+      let failedTests = 0;
+      for (const test of module.children.allTests()) {
+        const { state } = test.result();
+        if (state === "passed") tally.passed += 1;
+        else if (state === "failed") failedTests += 1;
+        else tally.skipped += 1;
+      }
+      // A file that breaks before its first test has no failed test, and must still count.
+      tally.failed += failedTests === 0 && module.state() === "failed" ? 1 : failedTests;
+    }
+    const skipped = tally.skipped === 0 ? "" : `, ${tally.skipped} skipped`;
+    // The default reporter prints its summary in the same hook; let it be first.
+    process.once("exit", () =>
+      process.stdout.write(`${tally.passed} passed, ${tally.failed} failed${skipped}\n`),
+    );
+  }
+}

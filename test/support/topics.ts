@@ -1,0 +1,190 @@
+/** Topics of a test's own: made, and read whole from their first record to their last. */
+import { randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
+import { Kafka, logLevel } from "kafkajs";
+
+/** As `inject("kafkaBrokers")` gives them, or one by one. */
+export type Brokers = string | readonly string[];
+
+export interface NewTopic {
+  readonly topic: string;
+  /** Default 1. */
+  readonly partitions?: number;
+  /** Topic settings, such as `max.message.bytes`. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export interface ReceivedMessage {
+  readonly partition: number;
+  readonly offset: number;
+  readonly key: string | null;
+  /** The value as UTF-8 text. */
+  readonly value: string | null;
+  /** The value as it is. */
+  readonly bytes: Buffer | null;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Milliseconds since 1970. */
+  readonly timestamp: number;
+}
+
+export interface ReadOptions {
+  /** `committed` leaves out what belongs to aborted or open transactions. Default `uncommitted`. */
+  readonly isolation?: "committed" | "uncommitted";
+}
+
+export function uniqueTopic(name: string): string {
+  return `${name}-${randomBytes(5).toString("hex")}`;
+}
+
+export async function createTopics(brokers: Brokers, topics: readonly NewTopic[]): Promise<void> {
+  const kafka = new Kafka({ brokers: addressesOf(brokers), logLevel: logLevel.NOTHING, retry: quickRetry });
+  const admin = kafka.admin();
+  await admin.connect();
+  try {
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: topics.map(({ topic, partitions = 1, settings = {} }) => ({
+        topic,
+        numPartitions: partitions,
+        configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })),
+      })),
+    });
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** All records of a topic up to its end at this moment, by partition, then offset. */
+export async function readTopic(
+  brokers: Brokers,
+  topic: string,
+  { isolation = "uncommitted" }: ReadOptions = {},
+): Promise<ReceivedMessage[]> {
+  const cluster = connectTo(addressesOf(brokers), isolation === "committed" ? 1 : 0);
+  await cluster.connect();
+  try {
+    await cluster.addTargetTopic(topic);
+    const partitions = cluster
+      .findTopicPartitionMetadata(topic)
+      .sort((a, b) => a.partitionId - b.partitionId);
+    const ends = await cluster.fetchTopicsOffset([
+      {
+        topic,
+        fromBeginning: false,
+        partitions: partitions.map(({ partitionId }) => ({ partition: partitionId })),
+      },
+    ]);
+    const received: ReceivedMessage[] = [];
+    for (const { partitionId, leader } of partitions) {
+      const end = Number(ends[0]?.partitions.find((p) => p.partition === partitionId)?.offset ?? 0);
+      received.push(...(await readPartition(cluster, { topic, partition: partitionId, leader, end })));
+    }
+    return received;
+  } finally {
+    await cluster.disconnect();
+  }
+}
+
+/*
+ * A kafkajs consumer has to join a group before it reads, which takes seconds. Its own parts below that
+ * (cluster, fetch request, the filter for aborted transactions) read a topic in a few milliseconds. They
+ * are not public, so the version is pinned and the few members used are written down here.
+ */
+const require = createRequire(import.meta.url);
+const Cluster = require("kafkajs/src/cluster") as new (options: object) => KafkajsCluster;
+const Batch = require("kafkajs/src/consumer/batch") as new (
+  topic: string,
+  fetchedOffset: string,
+  answer: object,
+) => KafkajsBatch;
+const createSocketFactory = require("kafkajs/src/network/socketFactory") as () => unknown;
+
+interface KafkajsCluster {
+  connect(): Promise<void>;
+  disconnect(): Promise<void>;
+  addTargetTopic(topic: string): Promise<void>;
+  findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number }[];
+  fetchTopicsOffset(topics: object[]): Promise<{ partitions: { partition: number; offset: string }[] }[]>;
+  findBroker(node: { nodeId: string }): Promise<{ fetch(request: object): Promise<FetchAnswer> }>;
+  readonly isolationLevel: number;
+}
+
+interface FetchAnswer {
+  readonly responses: readonly { readonly partitions: readonly object[] }[];
+}
+
+interface KafkajsBatch {
+  readonly messages: readonly {
+    readonly offset: string;
+    readonly timestamp: string;
+    readonly key: Buffer | null;
+    readonly value: Buffer | null;
+    readonly headers: Readonly<Record<string, Buffer | string>>;
+  }[];
+  lastOffset(): string;
+}
+
+const quickRetry = { initialRetryTime: 20, retries: 10 };
+
+function connectTo(brokers: string[], isolationLevel: number): KafkajsCluster {
+  const silent = { info() {}, error() {}, warn() {}, debug() {}, namespace: () => silent };
+  return new Cluster({
+    brokers,
+    isolationLevel,
+    logger: silent,
+    socketFactory: createSocketFactory(),
+    clientId: "test",
+    connectionTimeout: 2_000,
+    authenticationTimeout: 2_000,
+    reauthenticationThreshold: 10_000,
+    requestTimeout: 10_000,
+    metadataMaxAge: 300_000,
+    allowAutoTopicCreation: false,
+    maxInFlightRequests: 1,
+    retry: quickRetry,
+  });
+}
+
+interface PartitionToRead {
+  readonly topic: string;
+  readonly partition: number;
+  readonly leader: number;
+  /** The offset of the next record to be written. */
+  readonly end: number;
+}
+
+async function readPartition(
+  cluster: KafkajsCluster,
+  { topic, partition, leader, end }: PartitionToRead,
+): Promise<ReceivedMessage[]> {
+  const broker = await cluster.findBroker({ nodeId: String(leader) });
+  const received: ReceivedMessage[] = [];
+  for (let from = 0; from < end; ) {
+    const answer = await broker.fetch({
+      isolationLevel: cluster.isolationLevel,
+      maxWaitTime: 200,
+      minBytes: 1,
+      maxBytes: 50_000_000,
+      topics: [{ topic, partitions: [{ partition, fetchOffset: String(from), maxBytes: 50_000_000 }] }],
+    });
+    const batch = new Batch(topic, String(from), answer.responses[0]?.partitions[0] ?? {});
+    for (const { offset, timestamp, key, value, headers } of batch.messages) {
+      if (Number(offset) >= end) continue;
+      received.push({
+        partition,
+        offset: Number(offset),
+        key: key === null ? null : key.toString(),
+        value: value === null ? null : value.toString(),
+        bytes: value,
+        headers: Object.fromEntries(Object.entries(headers).map(([name, text]) => [name, text.toString()])),
+        timestamp: Number(timestamp),
+      });
+    }
+    from = Math.max(from, Number(batch.lastOffset()) + 1);
+  }
+  return received;
+}
+
+function addressesOf(brokers: Brokers): string[] {
+  return typeof brokers === "string" ? brokers.split(",") : [...brokers];
+}

@@ -1,7 +1,7 @@
 /**
  * A payload becomes the text that is stored. `JSON.stringify` alone loses values without a word: a
- * Map becomes `{}`, a function or a symbol vanishes, NaN, Infinity and an invalid Date become null,
- * undefined in a list becomes null. In an outbox that loss is found months later by somebody else,
+ * Map, an Error or a Promise becomes `{}`, a function or a symbol vanishes, NaN, Infinity and an
+ * invalid Date become null, and so does undefined in a list. In an outbox that loss is found months later by somebody else,
  * so it is a fault here. Only a property that is undefined is left out, as everywhere in JavaScript.
  */
 import { types } from "node:util";
@@ -76,7 +76,9 @@ function lossOf(holder: unknown, key: string, value: unknown): string | undefine
     case "number":
       return Number.isFinite(value) ? undefined : "a number that is not finite";
     case "object":
-      if (value instanceof Map || value instanceof Set) return "a Map or Set";
+      if (types.isMap(value) || types.isSet(value)) return "a Map or Set";
+      if (types.isPromise(value)) return "a Promise (is an await missing?)";
+      if (types.isNativeError(value)) return "an Error";
       if (value === null && isInvalidDate((holder as Record<string, unknown>)[key])) return "an invalid Date";
       return undefined;
     default:

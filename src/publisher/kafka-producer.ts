@@ -145,6 +145,7 @@ export class KafkaProducer {
    * sends. Idempotent. Throws only PUBLISH_STUCK.
    */
   async dispose(): Promise<void> {
+    if (this.#isSpent) this.#sockets.taint();
     this.#isSpent = true;
     await this.#settle("disconnect", this.#producer.disconnect());
     this.#sockets.sever();

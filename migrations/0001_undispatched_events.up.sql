@@ -67,20 +67,20 @@ declare
   faults text;
   repairs text;
 begin
-  select string_agg(fault, '; '), string_agg(repair, '; ')
+  select string_agg(fault, '; ' order by place), string_agg(repair, '; ' order by place)
     into faults, repairs
     from (values
-           ('event_id',       true,  array['uuid']),
-           ('aggregate_id',   true,  array['text', 'character varying', 'uuid']),
-           ('created_at',     true,  array['timestamp with time zone', 'timestamp without time zone']),
-           ('event_payload',  true,  array['json', 'jsonb', 'bytea', 'text', 'character varying']),
-           ('seq',            false, array['bigint']),
-           ('event_type',     false, array['text', 'character varying']),
-           ('aggregate_type', false, array['text', 'character varying']),
-           ('topic',          false, array['text', 'character varying']),
-           ('headers',        false, array['jsonb', 'json']),
-           ('shard',          false, array['smallint'])
-         ) as expected (name, is_required, types)
+           (1,  'event_id',       true,  array['uuid']),
+           (2,  'aggregate_id',   true,  array['text', 'character varying', 'uuid']),
+           (3,  'created_at',     true,  array['timestamp with time zone', 'timestamp without time zone']),
+           (4,  'event_payload',  true,  array['json', 'jsonb', 'bytea', 'text', 'character varying']),
+           (5,  'seq',            false, array['bigint']),
+           (6,  'event_type',     false, array['text', 'character varying']),
+           (7,  'aggregate_type', false, array['text', 'character varying']),
+           (8,  'topic',          false, array['text', 'character varying']),
+           (9,  'headers',        false, array['jsonb', 'json']),
+           (10, 'shard',          false, array['smallint'])
+         ) as expected (place, name, is_required, types)
     left join pg_attribute a on a.attrelid = 'undispatched_events'::regclass
           and a.attname = name and a.attnum > 0 and not a.attisdropped
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -222,6 +222,8 @@ alter table undispatched_events
   add column if not exists headers jsonb,
   add column if not exists shard smallint not null
     generated always as ((hashtext(aggregate_id) & 63)::smallint) stored;
+-- For a seq that was there before.
+alter table undispatched_events alter column seq set not null;
 
 do $key$
 declare

@@ -58,12 +58,13 @@ begin
       then 'headers must be a JSON object of strings'
   end;
   if fault is null and jsonb_typeof(headers) = 'object' then
-    select case when jsonb_typeof(value) <> 'string'
+    select case when key = '' then 'a header has an empty name: give it one'
+                when jsonb_typeof(value) <> 'string'
                 then 'header ' || quote_ident(key) || ' is no string: header values must be strings'
                 else 'header ' || quote_ident(key) || ' is reserved: the relay writes it' end
       into fault
       from jsonb_each(headers)
-     where jsonb_typeof(value) <> 'string'
+     where key = '' or jsonb_typeof(value) <> 'string'
         or key in ('event_id', 'event_type', 'aggregate_type', 'created_at')
      limit 1;
   end if;
@@ -72,7 +73,7 @@ begin
   end if;
 
   insert into undispatched_events (event_id, aggregate_id, event_payload, event_type, aggregate_type, topic, headers)
-  values (new_id, aggregate_id, payload, event_type, aggregate_type, topic, headers);
+  values (new_id, aggregate_id, payload, event_type, aggregate_type, topic, nullif(nullif(headers, '{}'), 'null'));
   return new_id;
 end
 $body$

@@ -1,7 +1,7 @@
 /** Topics of a test's own: made, and read whole from their first record to their last. */
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
-import { Kafka, logLevel } from "kafkajs";
+import { type Admin, Kafka, logLevel } from "kafkajs";
 
 /** As `inject("kafkaBrokers")` gives them, or one by one. */
 export type Brokers = string | readonly string[];
@@ -42,15 +42,32 @@ export async function createTopics(brokers: Brokers, topics: readonly NewTopic[]
   await admin.connect();
   try {
     await admin.createTopics({
-      waitForLeaders: true,
+      // Its own wait gives up when a broker has not heard of the topic yet.
+      waitForLeaders: false,
       topics: topics.map(({ topic, partitions = 1, settings = {} }) => ({
         topic,
         numPartitions: partitions,
         configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })),
       })),
     });
+    let isReady = false;
+    while (!isReady) isReady = await haveLeaders(admin, topics);
   } finally {
     await admin.disconnect();
+  }
+}
+
+/** Asks the broker, which takes its time to answer; a topic it does not know yet is an error to kafkajs. */
+async function haveLeaders(admin: Admin, topics: readonly NewTopic[]): Promise<boolean> {
+  try {
+    const { topics: known } = await admin.fetchTopicMetadata({ topics: topics.map(({ topic }) => topic) });
+    return known.every(({ partitions }, n) => {
+      return (
+        partitions.length === (topics[n]?.partitions ?? 1) && partitions.every(({ leader }) => leader >= 0)
+      );
+    });
+  } catch {
+    return false;
   }
 }
 

@@ -4,6 +4,7 @@ import { exitCodes } from "../foundation/errors.ts";
 import { version } from "../service/version.ts";
 import { reportError } from "./command.ts";
 import { configCommand } from "./config.ts";
+import { demoCommand } from "./demo.ts";
 import { migrateCommand } from "./migrate.ts";
 import { relayCommand } from "./relay.ts";
 import { statusCommand } from "./status.ts";
@@ -18,12 +19,17 @@ function program(): Command {
       "after",
       `\nExit codes: ${exitCodes.ok} done, ${exitCodes.failed} failed, ${exitCodes.usage} wrong usage, ${exitCodes.unavailable} PostgreSQL or Kafka away, ${exitCodes.bug} a bug, ${exitCodes.refused} refused (settings, rights, schema), 130/143 second signal.`,
     );
-  for (const command of [migrateCommand(), relayCommand(), statusCommand(), configCommand()])
+  for (const command of [migrateCommand(), relayCommand(), statusCommand(), configCommand(), demoCommand()])
     root.addCommand(command);
   for (const command of [root, ...root.commands])
     command.exitOverride().showHelpAfterError("(--help shows what there is)");
   return root;
 }
+
+// A reader that has seen enough (`outrider config | head`) is no fault of anybody's.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
 
 try {
   await program().parseAsync(process.argv);

@@ -4,7 +4,7 @@
  * doubled is at most what was in flight: two batches a kill.
  */
 import pg from "pg";
-import { describe, expect, inject, it } from "vitest";
+import { afterEach, describe, expect, inject, it } from "vitest";
 import { RemovalGate } from "../support/gate.ts";
 import { migratedDatabase } from "../support/migrated-database.ts";
 import { judgeDeliveries } from "../support/order.ts";
@@ -16,6 +16,8 @@ const kills = 20;
 const batchEventsMax = 200;
 
 describe("kill -9 between ack and delete", () => {
+  afterEach(() => RelayProcess.endAll());
+
   it(`loses nothing and keeps first occurrences in order, ${kills} times under load`, {
     timeout: 240_000,
   }, async () => {

@@ -19,6 +19,13 @@ export interface Exit {
 }
 
 export class RelayProcess {
+  static readonly #running = new Set<RelayProcess>();
+
+  /** Ends what a failed test has left running. */
+  static async endAll(): Promise<void> {
+    await Promise.all([...RelayProcess.#running].map((relay) => relay.end("SIGKILL")));
+  }
+
   readonly lines: LogLine[] = [];
   readonly exited: Promise<Exit>;
   stderr = "";
@@ -39,7 +46,11 @@ export class RelayProcess {
     stderr.on("data", (chunk) => {
       this.stderr += String(chunk);
     });
-    this.#child.on("exit", () => this.#said.emit("exit"));
+    RelayProcess.#running.add(this);
+    this.#child.on("exit", () => {
+      RelayProcess.#running.delete(this);
+      this.#said.emit("exit");
+    });
   }
 
   get pid(): number {

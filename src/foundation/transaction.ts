@@ -11,7 +11,7 @@
  * when the adapter is made or when it is used: a row written beside the transaction would announce
  * what may still be rolled back. Errors of the database pass through as the library threw them.
  */
-import { OutriderError } from "./errors.ts";
+import { prove, refuse, whileOpen } from "./transaction-proof.ts";
 
 export interface Transaction {
   execute(sql: string, texts: readonly (string | null)[]): Promise<unknown>;
@@ -22,7 +22,7 @@ type Texts = (string | null)[];
 /** `pg`: a Client, or a PoolClient from `pool.connect()`, between `begin` and `commit`. */
 export interface PgClient {
   query(sql: string, values: Texts): PromiseLike<unknown>;
-  /** "I" is idle: not in a transaction. Clients older than pg 8.17 cannot tell. */
+  /** "I" is idle: not in a transaction. Older clients cannot tell. */
   getTransactionStatus?(): string | null;
   /** Only a Pool has it, and a Pool may run each statement on another connection. */
   readonly totalCount?: never;
@@ -34,7 +34,9 @@ export function fromPg(client: PgClient): Transaction {
   }
   return {
     async execute(sql, texts) {
-      if (client.getTransactionStatus?.() === "I") {
+      if (client.getTransactionStatus === undefined) {
+        await prove((proof) => client.query(proof, []));
+      } else if (client.getTransactionStatus() === "I") {
         refuse("the pg client is not in a transaction", 'await client.query("begin") before you enqueue');
       }
       return await client.query(sql, [...texts]);
@@ -86,6 +88,7 @@ export interface DrizzleTransaction<Query> {
 export interface DrizzleSql<Query> {
   (strings: TemplateStringsArray, ...values: unknown[]): Query;
   param(value: unknown): unknown;
+  raw(text: string): Query;
 }
 
 export function fromDrizzle<Query>(tx: DrizzleTransaction<Query>, sql: DrizzleSql<Query>): Transaction {
@@ -96,6 +99,7 @@ export function fromDrizzle<Query>(tx: DrizzleTransaction<Query>, sql: DrizzleSq
     async execute(text, texts) {
       const pieces = text.split(placeholder);
       const strings = Object.assign(pieces, { raw: pieces });
+      await prove((proof) => tx.execute(sql.raw(proof)));
       return await tx.execute(sql(strings, ...texts.map((value) => sql.param(value))));
     },
   };
@@ -130,7 +134,12 @@ export function fromKnex(trx: KnexTransaction): Transaction {
   if (trx.isTransaction !== true) {
     refuse("fromKnex was given a Knex that is no transaction", "pass the trx of knex.transaction");
   }
-  return { execute: async (sql, texts) => await trx.raw(withQuestionMarks(sql), [...texts]) };
+  return {
+    async execute(sql, texts) {
+      if (trx.isCompleted()) refuse("the Knex transaction has ended", whileOpen);
+      return await trx.raw(withQuestionMarks(sql), [...texts]);
+    },
+  };
 }
 
 /** TypeORM: the `manager` of `dataSource.transaction(...)`, or `queryRunner.manager` after `startTransaction`. */
@@ -152,9 +161,10 @@ export function fromTypeOrm(manager: TypeOrmManager): Transaction {
   };
 }
 
-/** Sequelize 6: the instance and the transaction of `sequelize.transaction(...)`. */
-export interface SequelizeConnection<T> {
-  query(sql: string, options: { bind: Texts; transaction: T }): Promise<unknown>;
+/** Sequelize 6: the instance, and the `t` of `sequelize.transaction(async (t) => ...)`. */
+export interface SequelizeConnection {
+  // `never` stands for Sequelize's own Transaction type, which cannot be named without importing it.
+  query(sql: string, options: { bind: Texts; transaction: never }): Promise<unknown>;
 }
 
 /** Told from other objects by its `rollback`; `finished` appears when it has ended. */
@@ -162,9 +172,9 @@ export interface SequelizeTransaction {
   rollback(): Promise<void>;
 }
 
-export function fromSequelize<T extends SequelizeTransaction>(
-  sequelize: SequelizeConnection<T>,
-  transaction: T,
+export function fromSequelize(
+  sequelize: SequelizeConnection,
+  transaction: SequelizeTransaction,
 ): Transaction {
   // Without this, Sequelize takes any connection of its pool and commits at once.
   if (typeof transaction?.rollback !== "function") {
@@ -178,7 +188,7 @@ export function fromSequelize<T extends SequelizeTransaction>(
           "await enqueue before the transaction's callback returns",
         );
       }
-      return await sequelize.query(sql, { bind: [...texts], transaction });
+      return await sequelize.query(sql, { bind: [...texts], transaction: transaction as never });
     },
   };
 }
@@ -214,15 +224,16 @@ export function fromPostgresJs(sql: PostgresJsTransaction): Transaction {
       "pass the sql that sql.begin hands to its callback",
     );
   }
-  return { execute: async (text, texts) => await sql.unsafe(text, [...texts]) };
+  return {
+    async execute(text, texts) {
+      await prove((proof) => sql.unsafe(proof, []));
+      return await sql.unsafe(text, [...texts]);
+    },
+  };
 }
 
 const placeholder = /\$\d+/g;
 
 function withQuestionMarks(sql: string): string {
   return sql.replaceAll(placeholder, "?");
-}
-
-function refuse(problem: string, repair: string): never {
-  throw new OutriderError("TRANSACTION_INVALID", `${problem}: ${repair}`, { repair });
 }

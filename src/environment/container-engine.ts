@@ -20,12 +20,12 @@ export function engineAddresses(env: NodeJS.ProcessEnv, home: string, uid: numbe
     }));
   }
   if (given.startsWith("unix://")) return [{ path: given.slice("unix://".length) }];
-  if (!URL.canParse(given)) return [];
-  const { protocol, hostname, port } = new URL(given);
-  if (!["tcp:", "http:", "https:"].includes(protocol) || hostname === "") return [];
-  return [
-    { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || (protocol === "https:" ? 2376 : 2375)) },
-  ];
+  const match = /^(tcp|http|https):(\/\/.+)$/.exec(given);
+  // As tcp:, because URL forgets a port that http: or https: would have anyway.
+  if (match === null || !URL.canParse(`tcp:${match[2]}`)) return [];
+  const { hostname, port } = new URL(`tcp:${match[2]}`);
+  const usual = match[1] === "https" ? 2376 : 2375;
+  return [{ host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || usual) }];
 }
 
 export async function hasContainerEngine(env: NodeJS.ProcessEnv = process.env): Promise<boolean> {

@@ -5,7 +5,7 @@
 import { access, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { OutriderError } from "../foundation/errors.ts";
+import { messageOf, OutriderError } from "../foundation/errors.ts";
 import { runCommand, tryCommand } from "./run-command.ts";
 
 export const kafkaVersion = "4.1.1";
@@ -47,11 +47,7 @@ export async function kafkaJars(onProgress: (text: string) => void): Promise<str
   try {
     await writeFile(join(partial, "pom.xml"), pom);
     const jars = join(partial, "jars");
-    await runCommand(
-      "mvn",
-      ["-B", "-q", "dependency:copy-dependencies", "-DincludeScope=runtime", `-DoutputDirectory=${jars}`],
-      { cwd: partial },
-    );
+    await fetchInto(jars, partial);
     await rename(jars, kept).catch(async (error: unknown) => {
       if (!(await exists(kept))) throw error;
     });
@@ -59,6 +55,19 @@ export async function kafkaJars(onProgress: (text: string) => void): Promise<str
     await rm(partial, { recursive: true, force: true });
   }
   return kept;
+}
+
+async function fetchInto(jars: string, directory: string): Promise<void> {
+  const goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", `-DoutputDirectory=${jars}`];
+  try {
+    await runCommand("mvn", ["-B", "-q", ...goal], { cwd: directory });
+  } catch (cause) {
+    throw new OutriderError("PART_MISSING", `Maven could not fetch Apache Kafka: ${messageOf(cause)}`, {
+      repair:
+        "see that Maven reaches a repository (a mirror goes into ~/.m2/settings.xml), or set KAFKA_BROKERS",
+      cause,
+    });
+  }
 }
 
 /** Throws PART_MISSING unless a Java that Kafka accepts answers. */

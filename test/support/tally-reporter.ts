@@ -2,6 +2,13 @@
 import type { Reporter, TestModule, TestRunEndReason } from "vitest/node";
 
 export class TallyReporter implements Reporter {
+  #line = "0 passed, 1 failed";
+
+  /** Other reporters print their summaries when the run ends, some after us; this one prints last of all. */
+  onInit(): void {
+    process.once("exit", () => process.stdout.write(`${this.#line}\n`));
+  }
+
   onTestRunEnd(
     modules: readonly TestModule[],
     unhandledErrors: readonly unknown[],
@@ -20,9 +27,6 @@ export class TallyReporter implements Reporter {
       tally.failed += failedTests === 0 && module.state() === "failed" ? 1 : failedTests;
     }
     const skipped = tally.skipped === 0 ? "" : `, ${tally.skipped} skipped`;
-    // The default reporter prints its summary in the same hook; let it be first.
-    process.once("exit", () =>
-      process.stdout.write(`${tally.passed} passed, ${tally.failed} failed${skipped}\n`),
-    );
+    this.#line = `${tally.passed} passed, ${tally.failed} failed${skipped}`;
   }
 }

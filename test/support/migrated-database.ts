@@ -1,7 +1,8 @@
 /** A fresh database with the outbox in it, and the settings to reach it. */
 
+import type { DatabaseConfig } from "../../src/outbox/database-config.ts";
 import { migrate } from "../../src/outbox/migrator.ts";
-import { connect, type DatabaseConfig } from "../../src/outbox/postgres-connection.ts";
+import { connect } from "../../src/outbox/postgres-connection.ts";
 import type { PayloadType } from "../../src/outbox/statements.ts";
 import { freshDatabase } from "./database.ts";
 

@@ -113,7 +113,7 @@ export function renderOutcome(outcome: Outcome, palette: Palette): string {
     `  ${number(outcome.eventsPerSecond)} events/s over ${(outcome.elapsedMs / 1000).toFixed(1)} s`,
     `  commit to receipt: p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, max ${max.toFixed(1)} ms`,
     palette.faint(
-      "  (the writers ran at full speed on this same machine: most of it is waiting in the backlog)",
+      "  (writers ran at full speed on this same machine: this includes the backlog and open transactions)",
     ),
     ...Object.entries(outcome.examples).map(([kind, eventId]) =>
       palette.bad(`  first ${kind}: event ${eventId}`),

@@ -93,6 +93,8 @@ const versions: readonly (readonly [number, number])[] = [
 export class FakeCluster extends EventEmitter<{ request: [{ api: string; brokerId: number }]; idle: [] }> {
   readonly topics = new Map<string, FakeTopic>();
   readonly batches: Batch[] = [];
+  /** Every record written, to whatever partition, in the order of the writing. */
+  readonly appended: { readonly key: string; readonly value: string }[] = [];
   readonly #logs = new Map<string, { key: string; value: string }[]>();
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
@@ -120,10 +122,6 @@ export class FakeCluster extends EventEmitter<{ request: [{ api: string; brokerI
   /** Everything written to a partition, in order. */
   logOf(topic: string, partition: number): readonly { readonly key: string; readonly value: string }[] {
     return this.#logs.get(`${topic}/${partition}`) ?? [];
-  }
-
-  logs(): ReadonlyMap<string, readonly { readonly key: string; readonly value: string }[]> {
-    return this.#logs;
   }
 
   /** Resets every connection there is. */
@@ -262,7 +260,10 @@ export class FakeCluster extends EventEmitter<{ request: [{ api: string; brokerI
     const { errorCode = 0, isWritten, baseOffset, isOmitted } = this.script.answer?.(batch) ?? {};
     const log = this.#logs.get(`${topic}/${partition}`) ?? [];
     const offset = String(errorCode === 0 ? log.length : -1);
-    if (isWritten ?? errorCode === 0) this.#logs.set(`${topic}/${partition}`, [...log, ...read]);
+    if (isWritten ?? errorCode === 0) {
+      this.#logs.set(`${topic}/${partition}`, [...log, ...read]);
+      this.appended.push(...read);
+    }
     if (isOmitted === true) return undefined;
     return new EncoderClass()
       .writeInt32(partition)

@@ -28,3 +28,11 @@ describe.each(pages)("%s", (page) => {
     expect([...links, ...paths].filter((path) => !existsSync(`${root}${path}`))).toEqual([]);
   });
 });
+
+describe(".ci/run", () => {
+  it("runs the parts of `npm run check`, all of them", () => {
+    const { scripts } = JSON.parse(textOf("package.json")) as { scripts: Record<string, string> };
+    const ran = [...textOf(".ci/run").matchAll(/^npm (?!ci)([^<|]+?) <\/dev\/null \|\| status=1$/gm)];
+    expect(ran.map(([, part]) => `npm ${part}`).join(" && ")).toBe(scripts.check);
+  });
+});

@@ -1,4 +1,5 @@
 /** The Kafka publisher against brokers that answer what no real one can be brought to answer on demand. */
+import { Kafka, logLevel, Partitioners } from "kafkajs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { OutboxEvent } from "../../src/event/event.ts";
 import { type KafkaOptions, KafkaPublisher } from "../../src/publisher/kafka.ts";
@@ -186,6 +187,20 @@ describe("isolating what is refused", () => {
     expect(report.held).toEqual([a2.event]);
     expect(report.acks).toEqual([b1.event]);
     expect(cluster.logOf("u", 0)).toHaveLength(1);
+  });
+});
+
+describe("another kafkajs client of the same process", () => {
+  it("still gets its refusals thrown: the repairs are this publisher's alone", async () => {
+    cluster.topics.set("t", { partitions: 1 });
+    await publisherWith().publish([aMessage({ topic: "t", aggregateId: "a" })]);
+    cluster.script = { answer: () => ({ errorCode: 10 }) };
+    const kafka = new Kafka({ brokers: cluster.brokers, logLevel: logLevel.NOTHING, retry: { retries: 0 } });
+    const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
+    await producer.connect();
+    const send = producer.send({ topic: "t", messages: [{ key: "a", value: "" }] });
+    await expect(send).rejects.toMatchObject({ type: "MESSAGE_TOO_LARGE" });
+    await producer.disconnect();
   });
 });
 

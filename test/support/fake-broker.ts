@@ -4,41 +4,8 @@
  * give on demand. What it "wrote" can be read back.
  */
 import { EventEmitter, once } from "node:events";
-import { createRequire } from "node:module";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-
-interface Encoder {
-  readonly buffer: Buffer;
-  writeInt16(value: number): Encoder;
-  writeInt32(value: number): Encoder;
-  writeInt64(value: string): Encoder;
-  writeBoolean(value: boolean): Encoder;
-  writeString(value: string | null): Encoder;
-  writeBytes(value: Buffer): Encoder;
-  writeEncoder(value: Encoder): Encoder;
-  writeArray(values: readonly unknown[]): Encoder;
-}
-
-interface Decoder {
-  readInt16(): number;
-  readInt32(): number;
-  readString(): string | null;
-  readBytes(): Buffer;
-  readArray<T>(read: (decoder: Decoder) => T): T[];
-}
-
-interface DecodedRecord {
-  readonly key: Buffer;
-  readonly value: Buffer;
-  readonly headers: Readonly<Record<string, Buffer>>;
-}
-
-const require = createRequire(import.meta.url);
-const EncoderClass = require("kafkajs/src/protocol/encoder") as new () => Encoder;
-const DecoderClass = require("kafkajs/src/protocol/decoder") as new (bytes: Buffer) => Decoder;
-const decodeBatch = require("kafkajs/src/protocol/recordBatch/v0/decoder") as (
-  decoder: Decoder,
-) => Promise<{ records: DecodedRecord[] }>;
+import { type Decoder, DecoderClass, decodeBatch, type Encoder, EncoderClass } from "./fake-broker-wire.ts";
 
 /** What arrived for one partition in one produce request. */
 export interface Batch {

@@ -13,7 +13,7 @@ const arrows = {
   observability: ["relay", "event", "foundation"],
   environment: ["foundation"],
   service: ["observability", "relay", "outbox", "lease", "publisher", "event", "foundation"],
-  cli: ["service", "environment", "observability", "relay", "enqueue", "outbox", "event", "foundation"],
+  cli: ["publisher", "service", "environment", "observability", "relay", "enqueue", "outbox", "event", "foundation"],
 };
 
 module.exports = {

@@ -1,0 +1,90 @@
+/** Migrating through PgBouncer in transaction mode, where a session belongs to everybody. */
+import type pg from "pg";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
+import { migrate } from "../../src/outbox/migrator.ts";
+import { connect } from "../../src/outbox/postgres-connection.ts";
+import { describeSchema } from "../support/catalog.ts";
+import { databaseConfig } from "../support/migrated-database.ts";
+import { findPgbouncer, type Pgbouncer, startPgbouncer } from "../support/pgbouncer.ts";
+import { type PlainDatabase, plainDatabase } from "../support/plain-database.ts";
+
+const found = await findPgbouncer();
+const reason = "missing" in found ? found.missing : undefined;
+if (reason !== undefined) console.warn(`migrating through PgBouncer is not tried: ${reason}`);
+
+describe.skipIf(reason !== undefined)("through PgBouncer in transaction mode", () => {
+  let database: PlainDatabase;
+  let bouncer: Pgbouncer;
+  let clients: pg.Client[] = [];
+  beforeAll(async () => {
+    database = await plainDatabase(inject("postgresUrl"));
+    bouncer = await startPgbouncer("file" in found ? found.file : "", database.url);
+  });
+  afterAll(async () => {
+    await bouncer?.stop();
+    await database?.drop();
+  });
+  beforeEach(() => {
+    clients = [];
+  });
+  afterEach(() => Promise.all(clients.map((client) => client.end())));
+
+  /** As the command does it: with session time-outs in the start-up message, which the pooler refuses. */
+  const enter = async (): Promise<pg.Client> => {
+    const client = await connect(databaseConfig(bouncer.url));
+    clients.push(client);
+    return client;
+  };
+
+  it("is what it says: two clients share one backend", async () => {
+    const [one, two] = [await enter(), await enter()];
+    const pidOf = async (client: pg.Client) =>
+      (await client.query("select pg_backend_pid() as pid")).rows[0].pid;
+    expect(await pidOf(one)).toBe(await pidOf(two));
+    // What the migrator must not do: a session setting of one client reaches the other.
+    await one.query("set work_mem = '12345kB'");
+    expect((await two.query("show work_mem")).rows).toEqual([{ work_mem: "12345kB" }]);
+    await two.query("reset work_mem");
+  });
+
+  it("makes the same as directly, and nothing of a run is left for others", async () => {
+    const client = await enter();
+    const other = await enter();
+    const settings = "select name, setting from pg_settings where source = 'session' order by name";
+    const before = (await other.query(settings)).rows;
+    expect((await migrate(client, { schema: "pooled", payloadType: "jsonb" })).migrations).toHaveLength(2);
+    expect((await migrate(client, { schema: "pooled" })).migrations).toEqual([]);
+    const direct = await database.connect();
+    await migrate(direct, { schema: "direct", payloadType: "jsonb" });
+    expect(await describeSchema(direct, "pooled")).toEqual(
+      (await describeSchema(direct, "direct")).map((line) => line.replaceAll("direct", "pooled")),
+    );
+    expect((await other.query(settings)).rows).toEqual(before);
+    const left = await direct.query(
+      "select count(*)::int as locks from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())",
+    );
+    expect(left.rows).toEqual([{ locks: 0 }]);
+    expect((await migrate(client, { schema: "pooled", direction: "down" })).migrations).toHaveLength(2);
+  });
+
+  it("runs once when many run it at the same moment", async () => {
+    const many = await Promise.all(Array.from({ length: 5 }, enter));
+    const reports = await Promise.all(many.map((client) => migrate(client, { schema: "shared" })));
+    expect(reports.map(({ migrations }) => migrations.length).sort()).toEqual([0, 0, 0, 0, 2]);
+  });
+
+  it("names who is in the way, and leaves the backend usable", async () => {
+    const client = await enter();
+    const direct = await database.connect(undefined, { application_name: "checkout service" });
+    await direct.query(
+      "create schema busy; create table busy.undispatched_events (event_id uuid, aggregate_id text, created_at timestamptz, event_payload json)",
+    );
+    await direct.query("begin; lock table busy.undispatched_events in row exclusive mode");
+    await expect(migrate(client, { schema: "busy", lockTimeoutMs: 50 })).rejects.toMatchObject({
+      code: "MIGRATION_BUSY",
+      message: expect.stringContaining("(checkout service)"),
+    });
+    await direct.query("rollback");
+    expect((await migrate(client, { schema: "busy" })).migrations).toHaveLength(2);
+  });
+});

@@ -117,27 +117,6 @@ describe.each(servers)("on $label", ({ url }) => {
     expect(left.rows).toEqual([{ locks: 0, statements: 0 }]);
   });
 
-  it("runs once when many run it at the same moment", async () => {
-    const clients = await Promise.all(Array.from({ length: 6 }, () => database.connect()));
-    const reports = await Promise.all(clients.map((one) => migrate(one, { schema: "shared" })));
-    expect(reports.map(({ migrations }) => migrations.length).sort()).toEqual([0, 0, 0, 0, 0, 2]);
-  });
-
-  it("reads the bookkeeping anew after its turn came, also where the default isolation is stricter", async () => {
-    const options = {
-      options: "-c default_transaction_isolation=serializable -c default_transaction_read_only=on",
-    };
-    const [one, two] = await Promise.all([
-      database.connect(undefined, options),
-      database.connect(undefined, options),
-    ]);
-    const reports = await Promise.all([
-      migrate(one, { schema: "public" }),
-      migrate(two, { schema: "public" }),
-    ]);
-    expect(reports.map(({ migrations }) => migrations.length).sort()).toEqual([0, 2]);
-  });
-
   it("says in a dry run what it would do, and does not do it", async () => {
     const report = await migrate(client, { schema: "later", isDryRun: true });
     expect(report).toEqual({ schema: "later", direction: "up", isDryRun: true, migrations: all });
@@ -207,34 +186,6 @@ describe.each(servers)("on $label", ({ url }) => {
     expect(error.message).toContain(`edited after they had been applied: ${all[1]}`);
   });
 
-  it("gives up when a table is in use, names who uses it, and changes nothing", async () => {
-    await client.query(
-      "create table undispatched_events (event_id uuid, aggregate_id text, created_at timestamptz, event_payload json)",
-    );
-    const writer = await database.connect(undefined, { application_name: "checkout service" });
-    await writer.query("begin; insert into undispatched_events values (gen_random_uuid(), 'a', now(), '{}')");
-    const { rows } = await writer.query<{ pid: number }>("select pg_backend_pid() as pid");
-    const before = await describeSchema(client, "public");
-    const error = await refusal(client, { schema: "public", lockTimeoutMs: 50 });
-    expect(error.code).toBe("MIGRATION_BUSY");
-    expect(error.retriable).toBe(true);
-    expect(error.message).toContain(`held by pid ${rows[0]?.pid} (checkout service)`);
-    expect(error.repair).toContain(`pg_terminate_backend(${rows[0]?.pid})`);
-    expect(await describeSchema(client, "public")).toEqual(before);
-    await writer.query("commit");
-    expect((await migrate(client, { schema: "public" })).migrations).toEqual(all);
-    expect((await client.query("select from undispatched_events")).rowCount).toBe(1);
-  });
-
-  it("gives up when another migrator takes too long, and names it", async () => {
-    const other = await database.connect(undefined, { application_name: "another migrator" });
-    await other.query("begin; select pg_advisory_xact_lock(1333097586, 2)");
-    const error = await refusal(client, { schema: "public", turnTimeoutMs: 50 });
-    expect(error.code).toBe("MIGRATION_BUSY");
-    expect(error.message).toContain("another migrator");
-    expect(await describeSchema(client, "public")).toEqual([]);
-  });
-
   it("keeps the payload type that was chosen first, and says so when asked for another", async () => {
     for (const payloadType of ["json", "jsonb", "bytea"] as const) {
       await migrate(client, { schema: payloadType, payloadType });
@@ -262,56 +213,5 @@ describe.each(servers)("on $label", ({ url }) => {
     expect(error.code).toBe("MIGRATION_FAILED");
     expect(error.message).toContain("0002_enqueue_function (up) failed, nothing was changed");
     expect(await describeSchema(client, "public")).toEqual(before);
-  });
-});
-
-describe.each(servers)("with few rights, on $label", ({ url }) => {
-  let database: PlainDatabase;
-  beforeEach(async () => {
-    database = await plainDatabase(url, { mayCreate: false });
-  });
-  afterEach(() => database.drop());
-
-  it("needs no right on the database when the schema is there", async () => {
-    const admin = await database.connect(database.adminUrl);
-    await admin.query(`create schema prepared authorization ${database.role}`);
-    const client = await database.connect();
-    expect((await migrate(client, { schema: "prepared" })).migrations).toEqual(all);
-  });
-
-  it("says what to grant when the schema is missing and may not be made", async () => {
-    const client = await database.connect();
-    const error = await refusal(client, { schema: "missing" });
-    expect(error.code).toBe("MIGRATION_FAILED");
-    expect(error.message).toContain(`${database.role} may not create schema missing`);
-    expect(error.repair).toContain(`create schema missing authorization ${database.role}`);
-  });
-
-  it("says what to grant when it may not create tables", async () => {
-    const admin = await database.connect(database.adminUrl);
-    await admin.query("revoke create on schema public from public");
-    const error = await refusal(await database.connect(), { schema: "public" });
-    expect(error.code).toBe("MIGRATION_FAILED");
-    expect(error.repair).toContain('grant usage, create on schema "public"');
-  });
-
-  it("says so when someone else owns the table", async () => {
-    const admin = await database.connect(database.adminUrl);
-    await admin.query(
-      `create table undispatched_events (event_id uuid, aggregate_id text, created_at timestamptz, event_payload json);
-       grant all on undispatched_events to ${database.role}; grant all on schema public to ${database.role}`,
-    );
-    const error = await refusal(await database.connect(), { schema: "public" });
-    expect(error.message).toContain("must be owner of table undispatched_events");
-    expect(error.repair).toContain("run it as the owner of the table");
-  });
-
-  it("finds nothing to do without a right to do anything, when all is done", async () => {
-    const admin = await database.connect(database.adminUrl);
-    await migrate(admin, { schema: "done" });
-    await admin.query(
-      `grant usage on schema done to ${database.role}; grant select on done.outrider_migrations to ${database.role}`,
-    );
-    expect((await migrate(await database.connect(), { schema: "done" })).migrations).toEqual([]);
   });
 });

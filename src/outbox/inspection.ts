@@ -18,6 +18,8 @@ export interface TableFacts {
   readonly hidesRows: boolean;
   readonly maySelect: boolean;
   readonly mayDelete: boolean;
+  /** The tables that say who relays what; null when they are not there. */
+  readonly mayLease: boolean | null;
   /** Names of applied migrations; null when the bookkeeping is absent or this role may not read it. */
   readonly migrations: readonly string[] | null;
 }
@@ -48,6 +50,11 @@ export const factsStatement = `select json_build_object(
       limit 1),
   'hidesRows', coalesce(row_security_active(c.oid), false),
   'maySelect', coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'), false),
+  'mayLease', (select bool_and(has_table_privilege(l.oid, 'select') and has_table_privilege(l.oid, 'update')
+                  and (l.relname = 'outrider_shard_leases'
+                    or (has_table_privilege(l.oid, 'insert') and has_table_privilege(l.oid, 'delete'))))
+                 from pg_catalog.pg_class l
+                where l.relnamespace = n.oid and l.relname in ('outrider_shard_leases', 'outrider_members')),
   'mayDelete', coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'delete'), false)
 )::text
   from (select 1) as once
@@ -111,6 +118,16 @@ export function judge(facts: TableFacts, table: string, known: readonly string[]
       "rights-missing",
       `${facts.role} may not read and delete in ${table}`,
       `grant usage on schema ${table.split(".")[0]} to ${facts.role}; grant select, delete on ${table} to ${facts.role}`,
+    );
+  }
+  if (facts.mayLease === null)
+    add("leases-missing", "the tables of the leases are missing", "outrider migrate");
+  else if (!facts.mayLease) {
+    const schema = table.split(".")[0];
+    add(
+      "lease-rights-missing",
+      `${facts.role} may not renew leases`,
+      `grant select, update on ${schema}.outrider_shard_leases to ${facts.role}; grant select, insert, update, delete on ${schema}.outrider_members to ${facts.role}`,
     );
   }
   const newer = (facts.migrations ?? []).filter((name) => !known.includes(name));

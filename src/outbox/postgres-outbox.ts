@@ -115,7 +115,9 @@ export class PostgresOutbox implements Outbox {
   async peek(): Promise<string | null> {
     if (this.#sequence === null) return null;
     // The first value of all changes nothing but is_called. No parameters: the simple protocol is cheaper.
-    const [row] = await this.#reader.query<[string]>(`select concat(last_value, is_called) from ${this.#sequence}`);
+    const [row] = await this.#reader.query<[string]>(
+      `select concat(last_value, is_called) from ${this.#sequence}`,
+    );
     return row?.[0] ?? null;
   }
 

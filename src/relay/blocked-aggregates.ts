@@ -53,6 +53,12 @@ export class BlockedAggregates {
       .slice(0, count);
   }
 
+  /** Forgets the blocks of shards that are somebody else's now, or were and may have changed. */
+  keepShards(shards: ReadonlySet<number>): void {
+    for (const [aggregateId, { shard }] of this.#blocks)
+      if (!shards.has(shard)) this.#blocks.delete(aggregateId);
+  }
+
   free(aggregateId: string): void {
     const freed = this.#blocks.get(aggregateId);
     if (freed === undefined) return;

@@ -20,6 +20,7 @@ import { DeliveryLine, type DeliveryParts, isOutboxTrouble } from "./delivery-li
 import { type FenceTiming, FenceWatch } from "./fence-watch.ts";
 import { type Batch, formBatch, withoutBlocked } from "./lanes.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
+import { OwnedShards, type ShardLeases } from "./owned-shards.ts";
 import { eventsToClaim, type PollLimits, pauseMs } from "./pace.ts";
 import type { BlockPolicy } from "./verdict.ts";
 
@@ -32,15 +33,20 @@ export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, Bloc
   readonly failFast: boolean;
 }
 
+export interface RelayParts extends DeliveryParts {
+  readonly shards: ShardLeases;
+}
+
 /** Blocked aggregates that are tried again in one go. */
 const retriesMax = 64;
 
 export class PollingPublisher {
-  readonly #parts: DeliveryParts;
+  readonly #parts: RelayParts;
   readonly #limits: RelayLimits;
   readonly #routing: Routing;
   readonly #signal: AbortSignal;
   readonly #line: DeliveryLine;
+  readonly #shards: OwnedShards;
   readonly #cursors = new Cursors();
   readonly #fenceWatch: FenceWatch;
   readonly #blocked: BlockedAggregates;
@@ -53,12 +59,13 @@ export class PollingPublisher {
   #quietMark: string | null = null;
   #averageBytes = 0;
 
-  constructor(parts: DeliveryParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
+  constructor(parts: RelayParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
     const { announcements, clock, random, outbox } = parts;
     this.#parts = parts;
     this.#limits = limits;
     this.#routing = routing;
     this.#signal = signal;
+    this.#shards = new OwnedShards(parts.shards);
     this.#line = new DeliveryLine(parts, limits, signal);
     this.#fenceWatch = new FenceWatch(outbox, limits, announcements);
     this.#blocked = new BlockedAggregates(clock, limits, random, announcements);
@@ -93,13 +100,13 @@ export class PollingPublisher {
   }
 
   async #round(): Promise<void> {
+    await this.#followLeases();
     if (this.#isSweepDue) await this.#sweep();
     await this.#retryBlocked();
-    if (this.#isHalted()) return this.#wait(false);
+    if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     const mark = this.#idlePolls > 0 ? await this.#parts.outbox.peek() : null;
     if (mark !== null && mark === this.#quietMark) {
-      this.#idlePolls += 1;
-      return this.#wait(false);
+      return this.#rest();
     }
     const { events, isCut, isQuiet } = await this.#claim();
     // The mark is older than the look: whatever was written since either changes it or was seen open.
@@ -156,8 +163,22 @@ export class PollingPublisher {
     for (const rejection of unpublishable) {
       if (!this.#blocked.has(rejection.event.aggregateId)) this.#blocked.add(rejection);
     }
-    const rejections = await this.#line.publish(withoutBlocked(messages, this.#blocked.has));
+    const rejections = await this.#line.publish(
+      withoutBlocked(messages, this.#blocked.has),
+      this.#shards.mayPublish,
+    );
     for (const rejection of rejections) this.#blocked.add(rejection);
+  }
+
+  async #followLeases(): Promise<void> {
+    if (!this.#shards.isStale()) return;
+    await this.#settle();
+    const { kept, all } = this.#shards.take();
+    this.#cursors.own(kept);
+    this.#cursors.own(all);
+    this.#blocked.keepShards(kept);
+    this.#quietMark = null;
+    await this.#shards.handBack();
   }
 
   async #sweep(): Promise<void> {
@@ -179,7 +200,7 @@ export class PollingPublisher {
       if (head !== undefined) heads.push(head);
     }
     const { messages, unpublishable } = formBatch(heads, this.#routing, () => false);
-    const failed = [...unpublishable, ...(await this.#line.publish(messages))];
+    const failed = [...unpublishable, ...(await this.#line.publish(messages, this.#shards.mayPublish))];
     await this.#line.settle();
     if (this.#signal.aborted) return;
     for (const rejection of failed) this.#blocked.add(rejection);
@@ -199,8 +220,13 @@ export class PollingPublisher {
       this.#parts.announcements.announce({ type: "blocked-limit-reached", blocked: this.#blocked.size });
     }
     this.#isFull = isFull;
-    if (isFull) this.#idlePolls += 1;
     return isFull;
+  }
+
+  /** Nothing to do in this round. */
+  #rest(): Promise<void> {
+    this.#idlePolls += 1;
+    return this.#wait(false);
   }
 
   async #wait(isCut: boolean): Promise<void> {

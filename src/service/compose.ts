@@ -1,8 +1,11 @@
 /** The only room that builds things: settings become a relay with its adapters and listeners. */
+import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../foundation/clock.ts";
 import type { Lifecycle } from "../foundation/lifecycle.ts";
+import { LeaseKeeper } from "../lease/lease-keeper.ts";
+import { PostgresLeases } from "../lease/postgres-leases.ts";
 import { logListener, openLog } from "../observability/log.ts";
 import { knownMigrations } from "../outbox/migrator.ts";
 import type { Outbox } from "../outbox/outbox.ts";
@@ -10,7 +13,7 @@ import { PostgresOutbox } from "../outbox/postgres-outbox.ts";
 import { KafkaPublisher } from "../publisher/kafka.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { StdoutPublisher } from "../publisher/stdout.ts";
-import { Announcements } from "../relay/announcements.ts";
+import { Announcements, leasesChanged } from "../relay/announcements.ts";
 import type { RelayLimits } from "../relay/polling-publisher.ts";
 import { Relay } from "../relay/relay.ts";
 import { databaseConfigOf, kafkaOptionsOf, routingOf, type Settings } from "./config.ts";
@@ -53,12 +56,25 @@ function limitsOf(settings: Settings): RelayLimits {
   };
 }
 
+function composeLeases(settings: Settings, announcements: Announcements): LeaseKeeper {
+  const member = `${hostname()}-${process.pid}-${randomUUID()}`;
+  const leases = new PostgresLeases(databaseConfigOf(settings), member, settings.leaseTtlMs);
+  return new LeaseKeeper(
+    leases,
+    settings,
+    systemClock,
+    (change) => announcements.announce(leasesChanged(change)),
+    (message) => announcements.announce({ type: "lease-round-failed", message }),
+  );
+}
+
 /** @throws OutriderError CONFIG_INVALID when an address is missing. */
 export function composeRelay(settings: Settings, log: Logger): Service {
   const outbox = composeOutbox(settings);
   const announcements = new Announcements();
   announcements.subscribe(logListener(log));
   const parts = {
+    shards: composeLeases(settings, announcements),
     outbox,
     publisher: composePublisher(settings, log),
     clock: systemClock,

@@ -222,6 +222,20 @@ const keys = {
     "ms",
     "After how long a writer that holds newer events back is named in the log.",
   ),
+  leaseTtlMs: number(
+    "OUTRIDER_LEASE_TTL_MS",
+    10_000,
+    [500, 10 * minute],
+    "ms",
+    "How long the shards of a relay that died stay with it before another takes them over.",
+  ),
+  leaseRenewMs: number(
+    "OUTRIDER_LEASE_RENEW_MS",
+    3_000,
+    [50, 5 * minute],
+    "ms",
+    "How often a relay renews its leases and looks for its fair share.",
+  ),
   sweepCron: text(
     "OUTRIDER_SWEEP_CRON",
     "*/10 * * * * *",

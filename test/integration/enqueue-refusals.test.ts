@@ -50,7 +50,7 @@ describe("without a transaction", () => {
     for (const close of closers.splice(0).reverse()) await close();
     const client = new pg.Client(database.url);
     await client.connect();
-    const { rows } = await client.query("select * from undispatched_events");
+    const { rows } = await client.query("delete from undispatched_events returning *");
     await client.end();
     expect(rows).toEqual([]);
   });

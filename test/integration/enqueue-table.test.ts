@@ -191,6 +191,28 @@ describe("the table after enqueue", () => {
     },
   );
 
+  it("needs no right but to insert, whichever way the transaction is proved", async () => {
+    await migrated();
+    const role = `writer_${randomUUID().replaceAll("-", "")}`;
+    await client.query(`create role ${role} login password 'writer'`);
+    try {
+      await client.query(`grant insert on undispatched_events to ${role}`);
+      const url = new URL(database.url);
+      url.username = role;
+      url.password = "writer";
+      for (const library of [libraries.pg, libraries["postgres.js"], libraries["Drizzle on node-postgres"]]) {
+        await library?.(url.href, (transaction) =>
+          enqueue(transaction, { aggregateId: "a", payload: 1, topic: "t" }),
+        );
+      }
+      const { rows } = await client.query("select topic from undispatched_events");
+      expect(rows).toEqual([{ topic: "t" }, { topic: "t" }, { topic: "t" }]);
+    } finally {
+      await client.query(`drop owned by ${role}`);
+      await client.query(`drop role ${role}`);
+    }
+  });
+
   it("is untouched when an event is at fault, and the transaction stays usable", async () => {
     await migrated();
     await committed(async () => {

@@ -36,12 +36,17 @@ export class Progress {
   /** Shows `read()` again and again until the signal fires. */
   async follow(read: () => Counted, signal: AbortSignal): Promise<void> {
     const everyMs = isTerminal(this.#stream) ? terminalEveryMs : plainEveryMs;
-    const history: (Counted & { atMs: number })[] = [{ ...read(), atMs: this.#clock.monotonicMs() }];
+    // Named one by one: a spread would lose what `read` answers by getters.
+    const take = () => {
+      const { committed, published } = read();
+      return { committed, published, atMs: this.#clock.monotonicMs() };
+    };
+    const history = [take()];
     const rates: number[] = [];
     while (!signal.aborted) {
       await this.#clock.sleep(everyMs, signal);
       if (signal.aborted) break;
-      const now = { ...read(), atMs: this.#clock.monotonicMs() };
+      const now = take();
       // About one second back, so that the rate does not flicker.
       const before = history[Math.max(0, history.length - Math.ceil(1_000 / everyMs))] ?? now;
       history.push(now);

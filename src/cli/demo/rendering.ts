@@ -52,6 +52,8 @@ export interface Outcome extends Audit {
   readonly rolledBack: number;
   /** Rows still in the outbox at the end. */
   readonly left: number;
+  /** Whether the relay, asked to stop, finished and ended with success. */
+  readonly isStopClean: boolean;
   readonly elapsedMs: number;
   readonly eventsPerSecond: number;
   readonly seed: number;
@@ -65,11 +67,10 @@ interface Promised {
 
 /** One line a promise. A duplicate breaks none: the delivery is at-least-once. */
 export function promisesOf(outcome: Outcome): Promised[] {
-  const counted = (count: number, words: string) => `${number(count)} ${words}`;
   const promise = (text: string, count: number, words: string): Promised => ({
     holds: count === 0,
     text,
-    found: counted(count, words),
+    found: `${number(count)} ${words}`,
   });
   return [
     promise("every committed event arrived", outcome.missing, "missing"),
@@ -79,6 +80,11 @@ export function promisesOf(outcome: Outcome): Promised[] {
     promise("payloads byte for byte", outcome.corrupted, "differing"),
     promise("key, topic and headers as written", outcome.misaddressed, "differing"),
     promise("the outbox is empty again", outcome.left, "rows left"),
+    {
+      holds: outcome.isStopClean,
+      text: "the relay stopped when asked",
+      found: outcome.isStopClean ? "cleanly" : "not cleanly",
+    },
   ];
 }
 

@@ -25,6 +25,7 @@ const outcome: Outcome = {
   misaddressed: 0,
   split: 0,
   left: 0,
+  isStopClean: true,
   rolledBack: 1_204,
   elapsedMs: 6_543,
   eventsPerSecond: 3_056,
@@ -36,7 +37,7 @@ const outcome: Outcome = {
 describe("what the demo shows", () => {
   it("says that all promises held, duplicates or not", () => {
     const text = renderOutcome(outcome, plain);
-    expect(text).toContain("All 7 promises held.");
+    expect(text).toContain("All 8 promises held.");
     expect(text).not.toContain("✗");
     expect(isKept(outcome)).toBe(true);
   });
@@ -45,11 +46,17 @@ describe("what the demo shows", () => {
     "says so when %s is not 0",
     (fault) => {
       const broken = { ...outcome, [fault]: 2 };
-      expect(renderOutcome(broken, plain)).toContain("1 of 7 promises BROKEN.");
+      expect(renderOutcome(broken, plain)).toContain("1 of 8 promises BROKEN.");
       expect(renderOutcome(broken, plain).match(/✗/g)).toHaveLength(1);
       expect(isKept(broken)).toBe(false);
     },
   );
+
+  it("says so when the relay did not stop by itself", () => {
+    const broken = { ...outcome, isStopClean: false };
+    expect(renderOutcome(broken, plain)).toContain("1 of 8 promises BROKEN.");
+    expect(isKept(broken)).toBe(false);
+  });
 
   it("names the first event of a fault, in the table and in the object", () => {
     const broken = { ...outcome, missing: 1, examples: { missing: "e9" } };

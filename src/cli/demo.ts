@@ -1,0 +1,99 @@
+/** `outrider demo`: the whole way from a transaction to a consumer, on real parts, audited. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { systemClock } from "../foundation/clock.ts";
+import { OutriderError } from "../foundation/errors.ts";
+import { type DemoOptions, interrupted, runDemo } from "./demo/demo-run.ts";
+import { Progress } from "./demo/progress.ts";
+import type { Destination } from "./demo/real-parts.ts";
+import { isKept, jsonOutcome, renderOutcome } from "./demo/rendering.ts";
+import { seedMax } from "./demo/seeded-random.ts";
+import { UndoList } from "./demo/undo-list.ts";
+
+interface DemoFlags {
+  readonly events: number;
+  readonly writers: number;
+  readonly aggregates: number;
+  readonly seed?: number;
+  readonly to?: Destination;
+  readonly json?: boolean;
+}
+
+export function demoCommand(): Command {
+  const command = new Command("demo").description(
+    "Write with many concurrent transactions, relay, consume, and audit every promise, on real parts.",
+  );
+  return command
+    .option("--events <number>", "events to commit, 1 to 5000000", wholeNumber(1, 5_000_000), 20_000)
+    .option("--writers <number>", "concurrent connections that write, 1 to 80", wholeNumber(1, 80), 16)
+    .option("--aggregates <number>", "aggregates they share, 1 to 100000", wholeNumber(1, 100_000), 50)
+    .option(
+      "--seed <number>",
+      `repeats the writers of an earlier run, 0 to ${seedMax}; random by default`,
+      wholeNumber(0, seedMax),
+    )
+    .addOption(
+      new Option("--to <where>", "kafka by default, or stdout where no Kafka can be had").choices([
+        "kafka",
+        "stdout",
+      ]),
+    )
+    .option("--json", "one JSON object on standard output, all else on standard error")
+    .addHelpText(
+      "after",
+      "\nUses the servers in DATABASE_URL and KAFKA_BROKERS where these are set, and starts its own otherwise.\nEverything it creates, it removes: a database and topics of its own.",
+    )
+    .action(() => demonstrate(command.opts<DemoFlags>()));
+}
+
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`A whole number from ${min} to ${max} is needed.`);
+  };
+}
+
+async function demonstrate(flags: DemoFlags): Promise<void> {
+  const stream = flags.json === true ? process.stderr : process.stdout;
+  const progress = new Progress(stream, systemClock, process.env);
+  const undoList = new UndoList();
+  const signals = listenToSignals(progress);
+  const { events, writers, aggregates, to, seed = Math.floor(Math.random() * (seedMax + 1)) } = flags;
+  const options: DemoOptions = { events, writers, aggregates, seed, to };
+  try {
+    const tools = {
+      clock: systemClock,
+      progress,
+      undoList,
+      environment: process.env,
+      ending: signals.ending,
+    };
+    const outcome = await runDemo(options, tools);
+    stream.write(renderOutcome(outcome, progress.palette));
+    if (flags.json === true) process.stdout.write(`${jsonOutcome(outcome)}\n`);
+    if (!isKept(outcome)) process.exitCode = new OutriderError("PROMISE_BROKEN", "").exitCode;
+  } catch (error) {
+    // What fails because everything is being ended is no news to the person who asked for the end.
+    if (signals.ending.signal.reason !== interrupted) throw error;
+  } finally {
+    for (const failure of await undoList.undoAll()) progress.say(failure);
+    signals.release();
+  }
+}
+
+/** The first signal ends the run and cleans up, the second exits at once. */
+function listenToSignals(progress: Progress) {
+  const ending = new AbortController();
+  const onSignal = (signal: NodeJS.Signals) => {
+    const code = signal === "SIGTERM" ? 143 : 130;
+    if (process.exitCode === code) process.exit(code);
+    process.exitCode = code;
+    progress.say("stopping, and removing what the demo made (once more to leave at once)");
+    ending.abort(interrupted);
+  };
+  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  return {
+    ending,
+    release: () => process.off("SIGINT", onSignal).off("SIGTERM", onSignal),
+  };
+}

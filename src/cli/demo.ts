@@ -13,6 +13,7 @@ interface DemoFlags {
   readonly events: number;
   readonly writers: number;
   readonly aggregates: number;
+  readonly relays: number;
   readonly seed?: number;
   readonly to?: Destination;
   readonly json?: boolean;
@@ -26,6 +27,12 @@ export function demoCommand(): Command {
     .option("--events <number>", "events to commit, 1 to 5000000", wholeNumber(1, 5_000_000), 20_000)
     .option("--writers <number>", "concurrent connections that write, 1 to 80", wholeNumber(1, 80), 16)
     .option("--aggregates <number>", "aggregates they share, 1 to 100000", wholeNumber(1, 100_000), 50)
+    .option(
+      "--relays <number>",
+      "relays on the one outbox, 1 to 4; more than one double the work, and need Kafka",
+      wholeNumber(1, 4),
+      1,
+    )
     .option(
       "--seed <number>",
       `repeats the writers of an earlier run, 0 to ${seedMax}; random by default`,
@@ -42,7 +49,12 @@ export function demoCommand(): Command {
       "after",
       "\nUses the servers in DATABASE_URL and KAFKA_BROKERS where these are set, and starts its own otherwise.\nEverything it creates, it removes: a database and topics of its own.",
     )
-    .action(() => demonstrate(command.opts<DemoFlags>()));
+    .action(async () => {
+      const flags = command.opts<DemoFlags>();
+      // Each relay has a standard output of its own, and between two of them there is no order to audit.
+      if (flags.relays > 1 && flags.to === "stdout") command.error("error: several --relays need --to kafka");
+      await demonstrate(flags);
+    });
 }
 
 function wholeNumber(min: number, max: number): (text: string) => number {
@@ -58,8 +70,8 @@ async function demonstrate(flags: DemoFlags): Promise<void> {
   const progress = new Progress(stream, systemClock, process.env);
   const undoList = new UndoList();
   const signals = listenToSignals(progress);
-  const { events, writers, aggregates, to, seed = Math.floor(Math.random() * (seedMax + 1)) } = flags;
-  const options: DemoOptions = { events, writers, aggregates, seed, to };
+  const { events, writers, aggregates, relays, to, seed = Math.floor(Math.random() * (seedMax + 1)) } = flags;
+  const options: DemoOptions = { events, writers, aggregates, relays, seed, to: relays > 1 ? "kafka" : to };
   try {
     const tools = {
       clock: systemClock,

@@ -1,10 +1,10 @@
 /** PostgreSQL and Kafka in containers, by testcontainers, which also ends them should we die. */
-import { OutriderError } from "../foundation/errors.ts";
-import { accepts } from "./kafka-answers.ts";
+import { messageOf, OutriderError } from "../foundation/errors.ts";
+import { acceptsSoon } from "./kafka-answers.ts";
 import { choosePorts, type KafkaCluster } from "./kafka-cluster.ts";
 import { kafkaVersion } from "./kafka-jars.ts";
 import { kafkaProperties, propertiesEnv } from "./kafka-properties.ts";
-import { postgresSettings, versionOf } from "./postgres-server.ts";
+import { settingFlags, versionOf } from "./postgres-server.ts";
 
 const postgresImage = "postgres:18";
 const kafkaImage = `apache/kafka:${kafkaVersion}`;
@@ -18,15 +18,14 @@ export interface ContainerPostgres {
 export async function startPostgresContainer(
   settings: Readonly<Record<string, string>>,
 ): Promise<ContainerPostgres> {
-  const { PostgreSqlContainer } = await missingIs(
+  const { PostgreSqlContainer } = await loaded(
     "@testcontainers/postgresql",
     () => import("@testcontainers/postgresql"),
   );
-  const flags = Object.entries({ ...postgresSettings, ...settings }).flatMap(([name, value]) => [
-    "-c",
-    `${name}=${value}`,
-  ]);
-  const container = await new PostgreSqlContainer(postgresImage).withCommand(["postgres", ...flags]).start();
+  const command = ["postgres", ...settingFlags(settings)];
+  const container = await started(postgresImage, () =>
+    new PostgreSqlContainer(postgresImage).withCommand(command).start(),
+  );
   const url = container.getConnectionUri();
   return { url, version: await versionOf(url), stop: async () => void (await container.stop()) };
 }
@@ -39,11 +38,12 @@ export async function startKafkaContainer(
   advertisedPort: number | undefined,
   own: Readonly<Record<string, string>>,
 ): Promise<Omit<KafkaCluster, "processes">> {
-  const { GenericContainer, getContainerRuntimeClient, Wait } = await missingIs(
+  const { GenericContainer, getContainerRuntimeClient, Wait } = await loaded(
     "testcontainers",
     () => import("testcontainers"),
   );
-  const { host } = (await getContainerRuntimeClient()).info.containerRuntime;
+  const client = await started(kafkaImage, getContainerRuntimeClient);
+  const { host } = client.info.containerRuntime;
   const ports = await choosePorts(advertisedPort);
   const listening = [ports.internal, ...(ports.external === undefined ? [] : [ports.external.listen])];
   const properties = kafkaProperties({
@@ -54,14 +54,16 @@ export async function startKafkaContainer(
     clientHost: host,
     own,
   });
-  const container = await new GenericContainer(kafkaImage)
-    .withEnvironment(propertiesEnv(properties))
-    .withExposedPorts(...listening.map((port) => ({ container: port, host: port })))
-    .withWaitStrategy(Wait.forLogMessage(/Kafka Server started/))
-    .withStartupTimeout(180_000)
-    .start();
+  const container = await started(kafkaImage, () =>
+    new GenericContainer(kafkaImage)
+      .withEnvironment(propertiesEnv(properties))
+      .withExposedPorts(...listening.map((port) => ({ container: port, host: port })))
+      .withWaitStrategy(Wait.forLogMessage(/Kafka Server started/))
+      .withStartupTimeout(180_000)
+      .start(),
+  );
   const brokers = [`${host}:${ports.internal}`];
-  await accepts(brokers);
+  await started(kafkaImage, () => acceptsSoon(brokers));
   return {
     brokers,
     behindProxy: ports.external === undefined ? [] : [`${host}:${ports.external.listen}`],
@@ -69,12 +71,24 @@ export async function startKafkaContainer(
   };
 }
 
-async function missingIs<T>(name: string, load: () => Promise<T>): Promise<T> {
+async function loaded<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {
     return await load();
   } catch (cause) {
     throw new OutriderError("PART_MISSING", `a container engine answers, but ${name} cannot be loaded`, {
       repair: `run: npm install --save-dev ${name}, or set DATABASE_URL and KAFKA_BROKERS`,
+      cause,
+    });
+  }
+}
+
+/** An engine answers and yet nothing comes of it: no right to it, no network to pull from. */
+async function started<T>(image: string, start: () => Promise<T>): Promise<T> {
+  try {
+    return await start();
+  } catch (cause) {
+    throw new OutriderError("PART_MISSING", `${image} does not start in a container: ${messageOf(cause)}`, {
+      repair: "repair the container engine, or set DOCKER_HOST=none to do without one",
       cause,
     });
   }

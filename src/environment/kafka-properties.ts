@@ -43,6 +43,9 @@ export function kafkaProperties(settings: NodeSettings): Readonly<Record<string,
     "share.coordinator.state.topic.min.isr": "1",
     // A consumer that joins alone need not wait three seconds for others.
     "group.initial.rebalance.delay.ms": "0",
+    // A broker that is killed loses its partitions after this, not after nine seconds.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     "num.network.threads": "2",
     "num.io.threads": "4",
     "log.index.size.max.bytes": "1048576",

@@ -1,12 +1,12 @@
 /** A PostgreSQL server of our own: a new cluster in a directory of its own, on 127.0.0.1 only. */
 import { randomBytes } from "node:crypto";
-import { chown, mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chown, cp, mkdir, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import pg from "pg";
 import { freePort } from "./free-port.ts";
 import { serverOwner } from "./postgres-binaries.ts";
 import { reaper } from "./reaper.ts";
-import { runCommand } from "./run-command.ts";
+import { runCommand, tryCommand } from "./run-command.ts";
 import { type OwnProcess, ServerProcess, type UnixOwner } from "./server-process.ts";
 
 export interface PostgresServer {
@@ -22,6 +22,14 @@ export const postgresSettings: Readonly<Record<string, string>> = {
   max_prepared_transactions: "32",
 };
 
+/** As arguments of `postgres`; the caller's settings win. */
+export function settingFlags(settings: Readonly<Record<string, string>>): string[] {
+  return Object.entries({ ...postgresSettings, ...settings }).flatMap(([name, value]) => [
+    "-c",
+    `${name}=${value}`,
+  ]);
+}
+
 export async function startPostgresServer(
   binaries: string,
   settings: Readonly<Record<string, string>>,
@@ -34,34 +42,49 @@ export async function startPostgresServer(
   const password = randomBytes(12).toString("hex");
   const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
   const files = join(directory, "cluster");
-  await initialise(binaries, directory, files, password, owner);
-  const flags = Object.entries({ ...postgresSettings, ...settings }).flatMap(([name, value]) => [
-    "-c",
-    `${name}=${value}`,
-  ]);
-  const server = new ServerProcess({
-    name: "PostgreSQL",
-    file: join(binaries, "postgres"),
-    args: ["-D", files, "-p", `${port}`, "-h", "127.0.0.1", "-k", "", ...flags],
-    owner,
-    logFile: join(directory, "server.log"),
-    // An immediate shutdown: unlike SIGKILL it takes the backends and the shared memory along.
-    lastSignal: "SIGQUIT",
-    probe: async () => void (await versionOf(url)),
-  });
+  let server: ServerProcess | undefined;
+  const stop = async () => {
+    await server?.kill("SIGINT");
+    await reaper().removeDirectory(directory);
+  };
   try {
+    const programs = await withinReach(binaries, directory, owner);
+    await initialise(programs, directory, files, password, owner);
+    server = new ServerProcess({
+      name: "PostgreSQL",
+      file: join(programs, "postgres"),
+      args: ["-D", files, "-p", `${port}`, "-h", "127.0.0.1", "-k", "", ...settingFlags(settings)],
+      owner,
+      logFile: join(directory, "server.log"),
+      // An immediate shutdown: unlike SIGKILL it takes the backends and the shared memory along.
+      lastSignal: "SIGQUIT",
+      probe: async () => void (await versionOf(url)),
+    });
     await server.start();
-    const version = await versionOf(url);
-    return { url, version, process: server, stop: () => remove(server, directory) };
+    return { url, version: await versionOf(url), process: server, stop };
   } catch (error) {
-    await remove(server, directory);
+    await stop();
     throw error;
   }
 }
 
-async function remove(server: ServerProcess, directory: string): Promise<void> {
-  await server.kill("SIGINT");
-  await reaper().removeDirectory(directory);
+/**
+ * The directory of programs that the server's user can run. A root's checkout often lies in a home
+ * that nobody else may enter; then the programs are copied (60 MB) to where their user gets through.
+ */
+async function withinReach(
+  binaries: string,
+  directory: string,
+  owner: UnixOwner | undefined,
+): Promise<string> {
+  if (owner === undefined) return binaries;
+  const answer = await tryCommand(join(binaries, "postgres"), ["--version"], { owner, cwd: "/" });
+  if (answer?.status === 0) return binaries;
+  await chown(directory, owner.uid, owner.gid);
+  const copy = join(directory, "programs");
+  await cp(dirname(binaries), copy, { recursive: true, verbatimSymlinks: true });
+  await runCommand("chown", ["-R", `${owner.uid}:${owner.gid}`, copy]);
+  return join(copy, basename(binaries));
 }
 
 async function initialise(

@@ -57,20 +57,27 @@ export class ServerProcess implements OwnProcess {
     return this.#child?.pid;
   }
 
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.#start(false);
+  }
+
+  async #start(isEndingForgiven: boolean): Promise<void> {
     this.#spawn();
     const deadlineMs = systemClock.monotonicMs() + startTimeoutMs;
     for (;;) {
-      if (this.#child === undefined) throw await this.#failure("ended before it accepted connections");
       try {
         return await this.#command.probe();
       } catch (error) {
-        // Not up yet is the usual answer here; only the deadline makes it a failure.
+        // Not up yet is the usual answer here; only its end or the deadline make it a failure.
+        if (this.#child === undefined && !isEndingForgiven) {
+          throw await this.#failure("ended before it accepted connections");
+        }
         if (systemClock.monotonicMs() > deadlineMs) {
           await this.kill();
           throw await this.#failure(`did not accept connections in time (${messageOf(error)})`);
         }
         await systemClock.sleep(probePauseMs);
+        if (this.#child === undefined) this.#spawn();
       }
     }
   }
@@ -95,7 +102,8 @@ export class ServerProcess implements OwnProcess {
 
   async restart(): Promise<void> {
     await this.kill();
-    await this.start();
+    // PostgreSQL refuses to start while backends of a killed one still hold its shared memory.
+    await this.#start(true);
   }
 
   #spawn(): void {

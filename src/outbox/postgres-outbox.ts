@@ -11,6 +11,7 @@ import type { Ack } from "../event/delivery.ts";
 import type { OutboxEvent } from "../event/event.ts";
 import { isoOfMicros, microsOfIso, type Position } from "../event/position.ts";
 import { OutriderError } from "../foundation/errors.ts";
+import type { DatabaseConfig } from "./database-config.ts";
 import { factsStatement, judge, type TableFacts } from "./inspection.ts";
 import type {
   Backlog,
@@ -22,7 +23,7 @@ import type {
   Outbox,
   WriterDescription,
 } from "./outbox.ts";
-import { type DatabaseConfig, PostgresSession, sqlstateOf } from "./postgres-connection.ts";
+import { PostgresSession, sqlstateOf } from "./postgres-connection.ts";
 import {
   claimStatement,
   headStatement,

@@ -49,6 +49,7 @@ export class KafkaProducer {
   readonly #sightings = new Map<string, TopicSighting>();
   readonly #lastOffsets = new Map<string, bigint>();
   #isSpent = false;
+  #isStale = false;
 
   constructor(
     options: KafkaOptions,
@@ -72,6 +73,11 @@ export class KafkaProducer {
   /** True from the first failure on: only `dispose` is left to do. */
   get isSpent(): boolean {
     return this.#isSpent;
+  }
+
+  /** True once a broker refused a whole topic: kafkajs would go by what it knew of it for minutes. */
+  get isStale(): boolean {
+    return this.#isStale;
   }
 
   /** Throws BROKER_UNAVAILABLE, BROKER_REFUSED or PUBLISH_STUCK. */
@@ -135,6 +141,7 @@ export class KafkaProducer {
       const outcome = judge(byPlace.get(place), messages.length, this.#lastOffsets.get(place));
       if (outcome.kind === "acked") this.#lastOffsets.set(place, outcome.lastOffset);
       if (outcome.kind === "unknown") this.#isSpent = true;
+      if (outcome.kind === "refused" && outcome.refusal.cause === "topic") this.#isStale = true;
       return outcome;
     });
   }

@@ -97,7 +97,7 @@ export class KafkaPublisher implements Publisher {
     }
     const report = draft.finish();
     // Trouble found without sending (no leader) needs a new producer too: its metadata is what is stale.
-    if (report.trouble !== undefined) await this.#producers.discard();
+    if (report.trouble !== undefined || producer.isStale) await this.#producers.discard();
     return report;
   }
 

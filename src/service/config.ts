@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { validate as isCron } from "node-cron";
 import type { Routing } from "../event/message.ts";
 import { messageOf, OutriderError } from "../foundation/errors.ts";
-import { type DatabaseConfig, parseDatabaseUrl, type Sslmode } from "../outbox/postgres-connection.ts";
+import { type DatabaseConfig, parseDatabaseUrl, type Sslmode } from "../outbox/database-config.ts";
 import type { KafkaOptions } from "../publisher/kafka.ts";
 import { configKeys, flagOf, type Key, type KeyName, keyNames } from "./config-keys.ts";
 

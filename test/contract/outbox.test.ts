@@ -1,7 +1,6 @@
 import pg from "pg";
-import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
 import { MemoryOutbox, type ModelTransaction } from "../support/memory-outbox.ts";
-import { migratedDatabase } from "../support/migrated-database.ts";
+import { migratedDatabase, openOutbox } from "../support/migrated-database.ts";
 import { describeOutbox } from "./outbox.contract.ts";
 
 describeOutbox("model", async () => {
@@ -12,7 +11,7 @@ describeOutbox("model", async () => {
 for (const payloadType of ["json", "jsonb", "bytea"] as const) {
   describeOutbox(`PostgreSQL, ${payloadType}`, async () => {
     const database = await migratedDatabase({ payloadType });
-    const outbox = new PostgresOutbox(database.config, []);
+    const outbox = openOutbox(database);
     await outbox.inspect();
     return {
       outbox,

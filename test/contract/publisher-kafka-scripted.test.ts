@@ -1,7 +1,10 @@
 /** The Kafka publisher against brokers that answer what no real one can be brought to answer on demand. */
+import { Kafka, logLevel, Partitioners } from "kafkajs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { OutboxEvent } from "../../src/event/event.ts";
+import { type Clock, systemClock } from "../../src/foundation/clock.ts";
 import { type KafkaOptions, KafkaPublisher } from "../../src/publisher/kafka.ts";
+import { topicRelookMs } from "../../src/publisher/kafka-options.ts";
 import { partitionOf } from "../../src/publisher/kafka-partitions.ts";
 import type { PublisherRemark } from "../../src/publisher/publisher.ts";
 import { FakeCluster } from "../support/fake-broker.ts";
@@ -22,7 +25,7 @@ afterEach(async () => {
   await cluster.stop();
 });
 
-function publisherWith(changes: Partial<KafkaOptions> = {}): KafkaPublisher {
+function publisherWith(changes: Partial<KafkaOptions> = {}, clock: Clock = systemClock): KafkaPublisher {
   const publisher = new KafkaPublisher(
     {
       brokers: cluster.brokers,
@@ -36,6 +39,7 @@ function publisherWith(changes: Partial<KafkaOptions> = {}): KafkaPublisher {
       ...changes,
     },
     (remark) => remarks.push(remark),
+    clock,
   );
   publishers.push(publisher);
   return publisher;
@@ -189,6 +193,20 @@ describe("isolating what is refused", () => {
   });
 });
 
+describe("another kafkajs client of the same process", () => {
+  it("still gets its refusals thrown: the repairs are this publisher's alone", async () => {
+    cluster.topics.set("t", { partitions: 1 });
+    await publisherWith().publish([aMessage({ topic: "t", aggregateId: "a" })]);
+    cluster.script = { answer: () => ({ errorCode: 10 }) };
+    const kafka = new Kafka({ brokers: cluster.brokers, logLevel: logLevel.NOTHING, retry: { retries: 0 } });
+    const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner });
+    await producer.connect();
+    const send = producer.send({ topic: "t", messages: [{ key: "a", value: "" }] });
+    await expect(send).rejects.toMatchObject({ type: "MESSAGE_TOO_LARGE" });
+    await producer.disconnect();
+  });
+});
+
 describe("topics", () => {
   it("looks a missing topic up once in a while, not for every batch, and lets the others flow", async () => {
     cluster.topics.set("t", { partitions: 1 });
@@ -232,6 +250,24 @@ describe("topics", () => {
     for (let n = 0; n < 30; n += 1) await publisher.publish([aMessage({ topic: "t", aggregateId: `g${n}` })]);
     expect(cluster.batches.every(({ partition }) => partition < 2)).toBe(true);
     expect(remarks.filter(({ message }) => message.includes("grew to 50"))).toHaveLength(1);
+  });
+});
+
+describe("a topic made anew under a running publisher", () => {
+  it("with fewer partitions: rejected while it is strange, then spread over those there are", async () => {
+    cluster.topics.set("t", { partitions: 4 });
+    let skippedMs = 0;
+    const publisher = publisherWith({}, { ...systemClock, monotonicMs: () => performance.now() + skippedMs });
+    const aggregateId = aggregateIn(2, 4);
+    await publisher.publish([aMessage({ topic: "t", aggregateId })]);
+    cluster.topics.set("t", { partitions: 1 });
+    cluster.script = { answer: ({ partition }) => (partition > 0 ? { errorCode: 3 } : {}) };
+    const message = aMessage({ topic: "t", aggregateId });
+    expect((await publisher.publish([message])).rejections).toMatchObject([{ reason: "topic-unknown" }]);
+    skippedMs = topicRelookMs;
+    expect((await publisher.publish([message])).acks).toEqual([message.event]);
+    expect(cluster.logOf("t", 0)).toHaveLength(1);
+    expect(remarks.filter(({ message }) => message.includes("made anew with 1"))).toHaveLength(1);
   });
 });
 

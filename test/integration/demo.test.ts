@@ -87,6 +87,19 @@ describe("the demo", () => {
     },
   );
 
+  it("finds the order kept by two relays on one outbox, which double the work", { timeout }, async () => {
+    const url = inject("postgresUrl");
+    const { out, err, code } = await runDemo(url, "--events", "3000", "--relays", "2", "--json");
+    expect(JSON.parse(out), err).toMatchObject({
+      published: 3_000,
+      missing: 0,
+      phantom: 0,
+      inversions: 0,
+      left: 0,
+    });
+    expect(code).toBe(0);
+  });
+
   it("takes a schema of its own where it may not create a database", { timeout }, async () => {
     const database = await freshDatabase();
     const role = `demo_${Date.now()}`;
@@ -129,8 +142,9 @@ describe("the demo", () => {
     ["--events", "0"],
     ["--writers", "many"],
     ["--to", "nowhere"],
-  ])("refuses %s %s as wrong usage", async (flag, value) => {
-    const { err, code } = await runDemo(inject("postgresUrl"), flag, value);
+    ["--relays", "2", "--to", "stdout"],
+  ])("refuses %s %s as wrong usage", async (flag, ...values) => {
+    const { err, code } = await runDemo(inject("postgresUrl"), flag, ...values);
     expect(code).toBe(2);
     expect(err).toContain(flag);
   });

@@ -1,9 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { hasContainerEngine } from "../../src/environment/container-engine.ts";
 import { type PostgresPart, startKafka, startPostgres } from "../../src/environment/environment.ts";
+import { embeddedBinaries } from "../../src/environment/postgres-binaries.ts";
+import { startPostgresServer } from "../../src/environment/postgres-server.ts";
 import { tryCommand } from "../../src/environment/run-command.ts";
 
 afterEach(() => vi.unstubAllEnvs());
@@ -35,7 +42,38 @@ describe("a rung that does not hold says what to do", () => {
   });
 });
 
+describe("a container engine", () => {
+  it("is there when its socket answers, and not when it does not", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "engine-"));
+    const path = join(directory, "engine.sock");
+    const env = { DOCKER_HOST: `unix://${path}` };
+    const engine = createServer((socket) => socket.destroy());
+    expect(await hasContainerEngine(env)).toBe(false);
+    engine.listen(path);
+    await once(engine, "listening");
+    expect(await hasContainerEngine(env)).toBe(true);
+    vi.stubEnv("DATABASE_URL", "");
+    vi.stubEnv("DOCKER_HOST", env.DOCKER_HOST);
+    await expect(startPostgres()).rejects.toMatchObject({
+      code: "PART_MISSING",
+      message: expect.stringMatching(/^postgres:18 does not start in a container/) as unknown,
+      repair: expect.stringMatching(/DOCKER_HOST=none/) as unknown,
+    });
+    engine.close();
+    await rm(directory, { recursive: true });
+  });
+});
+
 describe("a PostgreSQL of our own", () => {
+  it("runs from a directory that its user may not enter, as a root's home is", async () => {
+    const home = await mkdtemp(join(tmpdir(), "closed-"));
+    await cp(dirname(await embeddedBinaries()), home, { recursive: true, verbatimSymlinks: true });
+    const server = await startPostgresServer(join(home, "bin"), {});
+    await server.stop();
+    await rm(home, { recursive: true });
+    expect(server.version).toMatch(/^18/);
+  });
+
   it("survives being killed and started again, with what was committed", async () => {
     const part = await startPostgres({ flavour: "embedded", settings: { work_mem: "7MB" } });
     try {

@@ -5,9 +5,8 @@
 import pg from "pg";
 import { describe, expect, it } from "vitest";
 import type { Outbox } from "../../src/outbox/outbox.ts";
-import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
 import type { RelayLimits } from "../../src/relay/polling-publisher.ts";
-import { type MigratedDatabase, migratedDatabase } from "../support/migrated-database.ts";
+import { type MigratedDatabase, migratedDatabase, openOutbox } from "../support/migrated-database.ts";
 import { judgeDeliveries, type Verdict } from "../support/order.ts";
 import { RecordingPublisher } from "../support/recording-publisher.ts";
 import { makeRelay, type RunningRelay } from "../support/running-relay.ts";
@@ -38,7 +37,7 @@ async function onStage(
 ): Promise<void> {
   const database = await migratedDatabase();
   const publisher = new RecordingPublisher();
-  const running = makeRelay(twist(new PostgresOutbox(database.config, [])), publisher, { limits });
+  const running = makeRelay(twist(openOutbox(database)), publisher, { limits });
   try {
     await running.relay.start();
     await work({ ...running, database, publisher });

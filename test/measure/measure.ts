@@ -64,11 +64,14 @@ async function backlog({ url, brokers, client }: Parts): Promise<object> {
   const events = 1_000_000;
   const topic = uniqueTopic("backlog");
   await createTopics(brokers, [{ topic, partitions: 8 }]);
-  await client.query(
-    `insert into undispatched_events (aggregate_id, event_payload, topic)
-     select 'aggregate-' || n % 1000, json_build_object('n', n, 'pad', repeat('x', 250)), $1 from generate_series(1, ${events}) n`,
-    [topic],
-  );
+  const chunk = 50_000;
+  for (let from = 1; from <= events; from += chunk) {
+    await client.query(
+      `insert into undispatched_events (aggregate_id, event_payload, topic)
+       select 'aggregate-' || n % 1000, json_build_object('n', n, 'pad', repeat('x', 250)), $1 from generate_series($2::int, $3::int) n`,
+      [topic, from, from + chunk - 1],
+    );
+  }
   await client.query("vacuum analyze undispatched_events");
   const relay = new RelayProcess({ DATABASE_URL: url, KAFKA_BROKERS: brokers });
   await relay.heard("relay-started");

@@ -4,41 +4,8 @@
  * give on demand. What it "wrote" can be read back.
  */
 import { EventEmitter, once } from "node:events";
-import { createRequire } from "node:module";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
-
-interface Encoder {
-  readonly buffer: Buffer;
-  writeInt16(value: number): Encoder;
-  writeInt32(value: number): Encoder;
-  writeInt64(value: string): Encoder;
-  writeBoolean(value: boolean): Encoder;
-  writeString(value: string | null): Encoder;
-  writeBytes(value: Buffer): Encoder;
-  writeEncoder(value: Encoder): Encoder;
-  writeArray(values: readonly unknown[]): Encoder;
-}
-
-interface Decoder {
-  readInt16(): number;
-  readInt32(): number;
-  readString(): string | null;
-  readBytes(): Buffer;
-  readArray<T>(read: (decoder: Decoder) => T): T[];
-}
-
-interface DecodedRecord {
-  readonly key: Buffer;
-  readonly value: Buffer;
-  readonly headers: Readonly<Record<string, Buffer>>;
-}
-
-const require = createRequire(import.meta.url);
-const EncoderClass = require("kafkajs/src/protocol/encoder") as new () => Encoder;
-const DecoderClass = require("kafkajs/src/protocol/decoder") as new (bytes: Buffer) => Decoder;
-const decodeBatch = require("kafkajs/src/protocol/recordBatch/v0/decoder") as (
-  decoder: Decoder,
-) => Promise<{ records: DecodedRecord[] }>;
+import { type Decoder, DecoderClass, decodeBatch, type Encoder, EncoderClass } from "./fake-broker-wire.ts";
 
 /** What arrived for one partition in one produce request. */
 export interface Batch {
@@ -93,6 +60,8 @@ const versions: readonly (readonly [number, number])[] = [
 export class FakeCluster extends EventEmitter<{ request: [{ api: string; brokerId: number }]; idle: [] }> {
   readonly topics = new Map<string, FakeTopic>();
   readonly batches: Batch[] = [];
+  /** Every record written, to whatever partition, in the order of the writing. */
+  readonly appended: { readonly key: string; readonly value: string }[] = [];
   readonly #logs = new Map<string, { key: string; value: string }[]>();
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
@@ -120,10 +89,6 @@ export class FakeCluster extends EventEmitter<{ request: [{ api: string; brokerI
   /** Everything written to a partition, in order. */
   logOf(topic: string, partition: number): readonly { readonly key: string; readonly value: string }[] {
     return this.#logs.get(`${topic}/${partition}`) ?? [];
-  }
-
-  logs(): ReadonlyMap<string, readonly { readonly key: string; readonly value: string }[]> {
-    return this.#logs;
   }
 
   /** Resets every connection there is. */
@@ -262,7 +227,10 @@ export class FakeCluster extends EventEmitter<{ request: [{ api: string; brokerI
     const { errorCode = 0, isWritten, baseOffset, isOmitted } = this.script.answer?.(batch) ?? {};
     const log = this.#logs.get(`${topic}/${partition}`) ?? [];
     const offset = String(errorCode === 0 ? log.length : -1);
-    if (isWritten ?? errorCode === 0) this.#logs.set(`${topic}/${partition}`, [...log, ...read]);
+    if (isWritten ?? errorCode === 0) {
+      this.#logs.set(`${topic}/${partition}`, [...log, ...read]);
+      this.appended.push(...read);
+    }
     if (isOmitted === true) return undefined;
     return new EncoderClass()
       .writeInt32(partition)

@@ -1,7 +1,9 @@
 /** A fresh database with the outbox in it, and the settings to reach it. */
 
-import { migrate } from "../../src/outbox/migrator.ts";
-import { connect, type DatabaseConfig } from "../../src/outbox/postgres-connection.ts";
+import type { DatabaseConfig } from "../../src/outbox/database-config.ts";
+import { knownMigrations, migrate } from "../../src/outbox/migrator.ts";
+import { connect } from "../../src/outbox/postgres-connection.ts";
+import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
 import type { PayloadType } from "../../src/outbox/statements.ts";
 import { freshDatabase } from "./database.ts";
 
@@ -39,4 +41,11 @@ export async function migratedDatabase({
     await client.end();
   }
   return { url: database.url, config, drop: database.drop };
+}
+
+export function openOutbox({ config }: Pick<MigratedDatabase, "config">): PostgresOutbox {
+  return new PostgresOutbox(
+    config,
+    knownMigrations().map(({ name }) => name),
+  );
 }

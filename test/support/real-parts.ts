@@ -14,7 +14,7 @@ declare module "vitest" {
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const onProgress = (text: string) => process.stderr.write(`${text} ...\n`);
   // Nothing here outlives the run, so nothing needs to reach the disk.
-  const settings = { fsync: "off" };
+  const settings = { fsync: "off", max_prepared_transactions: "10" };
   const starts = await Promise.allSettled([
     startPostgres({ settings, onProgress }),
     startKafka({ onProgress }),

@@ -1,7 +1,7 @@
 /** Topics of a test's own: made, and read whole from their first record to their last. */
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
-import { type Admin, Kafka, logLevel } from "kafkajs";
+import { Kafka, logLevel } from "kafkajs";
 
 /** As `inject("kafkaBrokers")` gives them, or one by one. */
 export type Brokers = string | readonly string[];
@@ -42,7 +42,8 @@ export async function createTopics(brokers: Brokers, topics: readonly NewTopic[]
   await admin.connect();
   try {
     await admin.createTopics({
-      // Its own wait gives up when a broker has not heard of the topic yet.
+      // Its own wait gives up when a broker has not heard of the topic yet, and is over before the
+      // leaders know that they are; a producer without retries would be refused.
       waitForLeaders: false,
       topics: topics.map(({ topic, partitions = 1, settings = {} }) => ({
         topic,
@@ -50,56 +51,67 @@ export async function createTopics(brokers: Brokers, topics: readonly NewTopic[]
         configEntries: Object.entries(settings).map(([name, value]) => ({ name, value })),
       })),
     });
-    let isReady = false;
-    while (!isReady) isReady = await haveLeaders(admin, topics);
+    for (const { topic } of topics) await untilReady(() => admin.fetchTopicOffsets(topic));
   } finally {
     await admin.disconnect();
   }
 }
 
-/** Asks the broker, which takes its time to answer; a topic it does not know yet is an error to kafkajs. */
-async function haveLeaders(admin: Admin, topics: readonly NewTopic[]): Promise<boolean> {
-  try {
-    const { topics: known } = await admin.fetchTopicMetadata({ topics: topics.map(({ topic }) => topic) });
-    return known.every(({ partitions }, n) => {
-      return (
-        partitions.length === (topics[n]?.partitions ?? 1) && partitions.every(({ leader }) => leader >= 0)
-      );
-    });
-  } catch {
-    return false;
-  }
-}
-
 /** All records of a topic up to its end at this moment, by partition, then offset. */
-export async function readTopic(
+export function readTopic(
   brokers: Brokers,
   topic: string,
   { isolation = "uncommitted" }: ReadOptions = {},
 ): Promise<ReceivedMessage[]> {
-  const cluster = connectTo(addressesOf(brokers), isolation === "committed" ? 1 : 0);
-  await cluster.connect();
-  try {
-    await cluster.addTargetTopic(topic);
-    const partitions = cluster
-      .findTopicPartitionMetadata(topic)
-      .sort((a, b) => a.partitionId - b.partitionId);
-    const ends = await cluster.fetchTopicsOffset([
-      {
-        topic,
-        fromBeginning: false,
-        partitions: partitions.map(({ partitionId }) => ({ partition: partitionId })),
-      },
-    ]);
-    const received: ReceivedMessage[] = [];
-    for (const { partitionId, leader } of partitions) {
-      const end = Number(ends[0]?.partitions.find((p) => p.partition === partitionId)?.offset ?? 0);
-      received.push(...(await readPartition(cluster, { topic, partition: partitionId, leader, end })));
+  return untilReady(async () => {
+    const cluster = connectTo(addressesOf(brokers), isolation === "committed" ? 1 : 0);
+    try {
+      await cluster.connect();
+      return await readWhole(cluster, topic);
+    } finally {
+      await cluster.disconnect();
     }
-    return received;
-  } finally {
-    await cluster.disconnect();
+  });
+}
+
+async function readWhole(cluster: KafkajsCluster, topic: string): Promise<ReceivedMessage[]> {
+  await cluster.addTargetTopic(topic);
+  const partitions = cluster.findTopicPartitionMetadata(topic).sort((a, b) => a.partitionId - b.partitionId);
+  const ends = await cluster.fetchTopicsOffset([
+    {
+      topic,
+      fromBeginning: false,
+      partitions: partitions.map(({ partitionId }) => ({ partition: partitionId })),
+    },
+  ]);
+  const received: ReceivedMessage[] = [];
+  for (const { partitionId, leader } of partitions) {
+    const end = Number(ends[0]?.partitions.find((p) => p.partition === partitionId)?.offset ?? 0);
+    received.push(...(await readPartition(cluster, { topic, partition: partitionId, leader, end })));
   }
+  return received;
+}
+
+const readyTimeoutMs = 15_000;
+const readyPauseMs = 25;
+
+/** Asks again while Kafka says that asking again may help: a leader just elected, a broker just back. */
+async function untilReady<T>(ask: () => Promise<T>): Promise<T> {
+  const deadlineMs = performance.now() + readyTimeoutMs;
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isRetriable(error) || performance.now() > deadlineMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, readyPauseMs));
+    }
+  }
+}
+
+/** kafkajs wraps what it has retried itself in an error that is not retriable; the cause still is. */
+function isRetriable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("retriable" in error && error.retriable === true) || isRetriable(error.cause);
 }
 
 /*
@@ -141,7 +153,7 @@ interface KafkajsBatch {
   lastOffset(): string;
 }
 
-const quickRetry = { initialRetryTime: 20, retries: 10 };
+const quickRetry = { initialRetryTime: 20, retries: 3 };
 
 function connectTo(brokers: string[], isolationLevel: number): KafkajsCluster {
   const silent = { info() {}, error() {}, warn() {}, debug() {}, namespace: () => silent };

@@ -30,6 +30,8 @@ import { typedAggregate, type Workload } from "./workload.ts";
 import { runWriters } from "./writers.ts";
 
 export interface DemoOptions extends Workload {
+  /** How many relays share the outbox; more than one only on the way to Kafka. */
+  readonly relays: number;
   /** Undefined: to Kafka, or to standard output where no Kafka can be had. */
   readonly to: Destination | undefined;
 }
@@ -57,8 +59,10 @@ export async function runDemo(options: DemoOptions, tools: DemoTools): Promise<O
   const run = new DemoRun(options, tools, parts, database);
   await run.open();
   tools.ending.signal.throwIfAborted();
-  const { writers, events, aggregates, seed } = options;
-  progress.say(`${writers} writers, ${events} events on ${aggregates} aggregates, seed ${seed}`);
+  const { writers, events, aggregates, relays, seed } = options;
+  progress.say(
+    `${writers} writers, ${events} events on ${aggregates} aggregates, ${relays} relay${relays === 1 ? "" : "s"}, seed ${seed}`,
+  );
   const startedAtMs = clock.monotonicMs();
   const rolledBack = await run.writeAndReceive();
   const elapsedMs = Math.round(clock.monotonicMs() - startedAtMs);
@@ -80,7 +84,7 @@ class DemoRun {
     topicDefault: this.#name,
     topicTemplate: `${this.#name}.\${aggregate_type}`,
   };
-  #stopRelay: () => Promise<boolean> = async () => true;
+  readonly #relays: RelayProcess[] = [];
   /** Resolves when all that the stopped relay published has been received. */
   #drain: () => Promise<void> = async () => undefined;
 
@@ -96,7 +100,7 @@ class DemoRun {
     const { signal } = this.#tools.ending;
     const opening = settleAll([
       this.#parts.to === "kafka" ? this.#openConsumer() : Promise.resolve(),
-      this.#startRelay(),
+      ...Array.from({ length: this.#options.relays }, () => this.#startRelay()),
     ]);
     const aborted = new Promise<never>((_, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
@@ -131,8 +135,8 @@ class DemoRun {
       },
       { onRemark: (message) => progress.say(`relay: ${message}`), onEnded: this.#fail },
     );
-    this.#stopRelay = () => relay.stop(clock);
-    undoList.add("stop the relay", this.#stopRelay);
+    this.#relays.push(relay);
+    undoList.add("stop the relay", () => relay.stop(clock));
     if (relay.events !== undefined) {
       const received = receiveLines(relay.events, this.#receive);
       received.catch(this.#fail);
@@ -183,9 +187,9 @@ class DemoRun {
     }
   }
 
-  /** Stops the relay, takes in what it had still published, and audits. */
+  /** Stops the relays, takes in what they had still published, and audits. */
   async finish(): Promise<Audit & { readonly isStopClean: boolean }> {
-    const isStopClean = await this.#stopRelay();
+    const stops = await settleAll(this.#relays.map((relay) => relay.stop(this.#tools.clock)));
     await this.#drain();
     this.#tools.ending.signal.throwIfAborted();
     const audit = this.#auditor.audit();
@@ -194,7 +198,7 @@ class DemoRun {
       audit.committed === committed,
       `the demo's writers report ${audit.committed} committed events, its audit table has ${committed}`,
     );
-    return { ...audit, isStopClean };
+    return { ...audit, isStopClean: stops.every((isClean) => isClean) };
   }
 
   readonly #receive = (arrival: Arrival): void => {

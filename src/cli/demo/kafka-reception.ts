@@ -4,6 +4,7 @@
  */
 import { type EachBatchPayload, Kafka, logLevel } from "kafkajs";
 import { messageOf, OutriderError } from "../../foundation/errors.ts";
+import { repairKafkajs } from "../../publisher/kafkajs-repairs.ts";
 import type { kafkaOptionsOf } from "../../service/config.ts";
 import type { Arrival } from "./receipt.ts";
 
@@ -33,6 +34,7 @@ export class KafkaReception {
   constructor(parts: KafkaReceptionParts) {
     const { brokers, clientId, tls, sasl, connectionTimeoutMs, requestTimeoutMs } = parts.options;
     this.#parts = parts;
+    repairKafkajs();
     this.#kafka = new Kafka({
       brokers: [...brokers],
       clientId: `${clientId}-demo`,

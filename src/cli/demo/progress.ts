@@ -8,6 +8,8 @@ import { coloured, type Palette, plain, progressLine } from "./rendering.ts";
 const terminalEveryMs = 200;
 const plainEveryMs = 3_000;
 const ratesMax = 24;
+const plainColumns = 200;
+const terminalColumns = 80;
 
 export interface Counted {
   readonly committed: number;
@@ -82,5 +84,7 @@ function isTerminal(stream: NodeJS.WriteStream): boolean {
 }
 
 function columnsOf(stream: NodeJS.WriteStream): number {
-  return isTerminal(stream) ? stream.columns : 200;
+  if (!isTerminal(stream)) return plainColumns;
+  // A terminal that does not know its width says 0.
+  return stream.columns > 0 ? stream.columns : terminalColumns;
 }

@@ -55,7 +55,7 @@ async function startBroker(
     const isMissing = error instanceof OutriderError && error.code === "PART_MISSING";
     if (to === "kafka" || !isMissing) throw error;
     const repair = error.repair === undefined ? "" : ` (${error.repair})`;
-    progress.say(`No Kafka here, so events go to standard output: ${error.message}${repair}`);
+    progress.say(`${error.message}; so events go to standard output${repair}`);
     return undefined;
   }
 }

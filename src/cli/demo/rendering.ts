@@ -111,8 +111,10 @@ export function renderOutcome(outcome: Outcome, palette: Palette): string {
     `    ${"duplicates (at-least-once allows them)".padEnd(width)} ${palette.faint(number(outcome.duplicates))}`,
     "",
     `  ${number(outcome.eventsPerSecond)} events/s over ${(outcome.elapsedMs / 1000).toFixed(1)} s`,
-    `  commit to receipt: p50 ${p50} ms, p99 ${p99} ms, max ${max} ms`,
-    palette.faint("  (writers ran at full speed: this is mostly time spent waiting in the backlog)"),
+    `  commit to receipt: p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, max ${max.toFixed(1)} ms`,
+    palette.faint(
+      "  (writers ran at full speed on this same machine: this includes the backlog and open transactions)",
+    ),
     ...Object.entries(outcome.examples).map(([kind, eventId]) =>
       palette.bad(`  first ${kind}: event ${eventId}`),
     ),

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { acknowledge } from "../../../src/event/acknowledgement.ts";
 import type { Report } from "../../../src/event/delivery.ts";
 import type { Message } from "../../../src/event/message.ts";
+import { allShards } from "../../../src/event/shard.ts";
 import { OutriderError } from "../../../src/foundation/errors.ts";
 import type { RelayLimits } from "../../../src/relay/polling-publisher.ts";
 import { MemoryOutbox } from "../../support/memory-outbox.ts";
@@ -282,4 +283,38 @@ describe("relay", () => {
       await outbox.write({});
       await ear.until(isEmpty(outbox));
     }));
+
+  it("lets nothing overtake an event that was left out for want of trust", async () => {
+    const outbox = new MemoryOutbox();
+    const publisher = new ScriptedPublisher();
+    const all = new Set(allShards);
+    let lapses = 0;
+    const shards = {
+      start: async () => undefined,
+      stop: async () => undefined,
+      // The keeper notices nothing: the lease was renewed before anybody asked.
+      claimable: () => all,
+      mayPublish: () => {
+        lapses -= 1;
+        return lapses < 0;
+      },
+      handBackDrained: async () => undefined,
+    };
+    const { relay, ear, announcements } = makeRelay(outbox, publisher, {
+      shards,
+      limits: { batchEventsMax: 2 },
+    });
+    publisher.unansweredCalls = 1;
+    await outbox.write({}, {}, {}, {}, {}, {});
+    announcements.subscribe(({ type }) => {
+      // The repetition of the first batch falls into a lapse; the second batch does not.
+      if (type === "broker-lost") lapses = 1;
+    });
+    await relay.start();
+    await ear.until(isEmpty(outbox));
+    await relay.stop();
+    expect(lapses).toBeLessThan(0);
+    const firsts = [...new Set(publisher.published.map(({ seq }) => Number(seq)))];
+    expect(firsts).toEqual([1, 2, 3, 4, 5, 6]);
+  });
 });

@@ -27,7 +27,7 @@ select line from (
   union all
   select format('comment %s %s', relname, obj_description(oid, 'pg_class')) from relation
   union all
-  select format('function %s %s %s', p.oid::regprocedure, obj_description(p.oid, 'pg_proc'), pg_get_functiondef(p.oid))
+  select format('function %s %s %s', p.proname, obj_description(p.oid, 'pg_proc'), pg_get_functiondef(p.oid))
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
    where n.nspname = $1
 ) as described

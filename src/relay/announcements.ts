@@ -63,6 +63,15 @@ export type Announcement =
       readonly retryInMs: number;
     }
   | { readonly type: "aggregate-unblocked"; readonly aggregateId: string; readonly attempts: number }
+  /** An event was given up and moved to the dead letters; its aggregate goes on without it. */
+  | {
+      readonly type: "event-dead-lettered";
+      readonly eventId: string;
+      readonly aggregateId: string;
+      readonly reason: RejectionReason;
+      readonly message: string;
+      readonly attempts: number;
+    }
   /** So many aggregates are blocked that nothing more is claimed until one is free. */
   | { readonly type: "blocked-limit-reached"; readonly blocked: number }
   /** An open transaction has been holding newer events back for longer than the warning time. */

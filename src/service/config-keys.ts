@@ -276,6 +276,19 @@ const keys = {
     "ms",
     "Longest wait before a rejected event is tried again.",
   ),
+  rejected: choice(
+    "OUTRIDER_REJECTED",
+    ["block", "dead-letter"],
+    "block" as const,
+    "What becomes of an event that is rejected again and again: `block` keeps its aggregate waiting; `dead-letter` moves the event aside, and its aggregate goes on without it.",
+  ),
+  attemptsMax: number(
+    "OUTRIDER_ATTEMPTS_MAX",
+    10,
+    [1, 1_000_000],
+    "attempts",
+    "After how many rejections `dead-letter` gives an event up; a broker that is away does not count.",
+  ),
   blockedAggregatesMax: number(
     "OUTRIDER_BLOCKED_AGGREGATES_MAX",
     10_000,

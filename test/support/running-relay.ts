@@ -2,6 +2,7 @@
 import { allShards } from "../../src/event/shard.ts";
 import type { Clock } from "../../src/foundation/clock.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
+import type { RejectionLedger } from "../../src/outbox/dead-letter-channel.ts";
 import type { Outbox } from "../../src/outbox/outbox.ts";
 import type { Publisher } from "../../src/publisher/publisher.ts";
 import { type Announcement, Announcements, type AnnouncementType } from "../../src/relay/announcements.ts";
@@ -15,6 +16,8 @@ export const testLimits: RelayLimits = {
   backoffMaxMs: 20,
   fenceHoldMs: 60_000,
   fenceWarnMs: 5_000,
+  rejected: "block",
+  attemptsMax: 10,
   blockRetryMinMs: 20,
   blockRetryMaxMs: 200,
   batchEventsMax: 500,
@@ -78,6 +81,7 @@ interface RelayChoices {
   readonly limits?: Partial<RelayLimits>;
   readonly clock?: Clock;
   readonly shards?: RelayParts["shards"];
+  readonly ledger?: RejectionLedger;
 }
 
 const everyShard = new Set(allShards);
@@ -91,14 +95,24 @@ const allOfThem: RelayParts["shards"] = {
   handBackDrained: async () => undefined,
 };
 
+/** For tests in which nothing is given up and nothing has to be remembered. */
+const forgetful: RejectionLedger = {
+  load: async () => [],
+  remember: async () => undefined,
+  forget: async () => undefined,
+  deadLetter: async () => {
+    throw new Error("this relay was given no place for dead letters");
+  },
+};
+
 /** Not started yet. */
 export function makeRelay(
   outbox: Outbox,
   publisher: Publisher,
-  { limits = {}, clock = systemClock, shards = allOfThem }: RelayChoices = {},
+  { limits = {}, clock = systemClock, shards = allOfThem, ledger = forgetful }: RelayChoices = {},
 ): RunningRelay {
   const announcements = new Announcements();
-  const parts = { shards, outbox, publisher, clock, random: () => 0.5, announcements };
+  const parts = { shards, ledger, outbox, publisher, clock, random: () => 0.5, announcements };
   const routing = { topicTemplate: "outbox.event.${aggregate_type}", topicDefault: "outbox.event" };
   const relay = new Relay(parts, { ...testLimits, ...limits }, routing);
   return { relay, announcements, ear: new Ear(announcements) };

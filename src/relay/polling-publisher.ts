@@ -55,6 +55,8 @@ export class PollingPublisher {
   readonly #retries: BlockRetries;
   readonly #outage: Outage;
   #publishing: Promise<void> = Promise.resolve();
+  /** What ended a publish for good; the next round throws it, events or not. */
+  #fault: unknown;
   #isSweepDue = false;
   #isFull = false;
   #idlePolls = 0;
@@ -108,6 +110,7 @@ export class PollingPublisher {
   }
 
   async #round(): Promise<void> {
+    if (this.#fault !== undefined) throw this.#fault;
     await this.#followLeases();
     await this.#blocked.sync();
     if (this.#isSweepDue) await this.#sweep();
@@ -125,8 +128,9 @@ export class PollingPublisher {
       await this.#publishing;
       if (this.#signal.aborted) return;
       this.#publishing = this.#deliver(batch);
-      // The rejection is handled where this promise is awaited next; this keeps it from being "unhandled".
-      this.#publishing.catch(() => undefined);
+      this.#publishing.catch((fault) => {
+        this.#fault = fault;
+      });
     }
     this.#idlePolls = events.length > 0 ? 0 : this.#idlePolls + 1;
     await this.#wait(isCut);

@@ -317,4 +317,28 @@ describe("relay", () => {
     const firsts = [...new Set(publisher.published.map(({ seq }) => Number(seq)))];
     expect(firsts).toEqual([1, 2, 3, 4, 5, 6]);
   });
+
+  it("ends for a send that is stuck, also when nothing else is to be sent", () =>
+    onStage(async ({ relay, outbox, publisher }) => {
+      publisher.publish = async () => {
+        throw new OutriderError("PUBLISH_STUCK", "stuck");
+      };
+      await outbox.write({});
+      await relay.start();
+      await expect(relay.finished()).rejects.toMatchObject({ code: "PUBLISH_STUCK" });
+    }));
+
+  it("publishes what stands before an event that cannot be translated, and only then blocks", () =>
+    onStage(async ({ relay, ear, outbox, publishedSeqs }) => {
+      await outbox.write(
+        { aggregateId: "a" },
+        { aggregateId: "a", topic: "not a topic" },
+        { aggregateId: "a" },
+      );
+      await relay.start();
+      await ear.next("aggregate-blocked");
+      await ear.until(() => outbox.remaining.length === 2);
+      expect(publishedSeqs()).toEqual([1]);
+      expect(outbox.remaining.map(({ seq }) => seq)).toEqual(["2", "3"]);
+    }));
 });

@@ -59,7 +59,7 @@ export class Crew {
 
   /** Resolves when it relays. */
   async hire(more: Readonly<Record<string, string>> = {}): Promise<Member> {
-    const member = this.#start(more);
+    const member = this.start(more);
     await member.process.heard("relay-started");
     return member;
   }
@@ -113,7 +113,13 @@ export class Crew {
     );
   }
 
-  #start(more: Readonly<Record<string, string>>): Member {
+  /** Whether any relay has written a line with this text. */
+  wrote(text: string): boolean {
+    return this.#members.some(({ process }) => process.lines.some(({ msg }) => msg?.includes(text) === true));
+  }
+
+  /** Does not wait until it relays. */
+  start(more: Readonly<Record<string, string>> = {}): Member {
     const process = new RelayProcess({ ...this.#environment, ...more });
     const member: Member = {
       name: `relay ${this.#members.length + 1}`,
@@ -140,7 +146,7 @@ export class Crew {
     // A moment's pause, as supervisors make one: a relay that cannot live must not take the machine.
     systemClock.sleep(200).then(
       () => {
-        if (!this.#isDisbanded) this.#start(more);
+        if (!this.#isDisbanded) this.start(more);
       },
       () => undefined,
     );

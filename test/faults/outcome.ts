@@ -15,7 +15,11 @@ export interface Bounds {
   /** Unasked exits of relays that are allowed (PUBLISH_STUCK ends the process on purpose). */
   readonly crashesMax?: number;
   readonly backlogLeft?: number;
+  /** I10; default 30 s. */
+  readonly drainMsMax?: number;
   readonly leasesLeft?: boolean;
+  /** What was measured beside the counts. */
+  readonly figures?: Readonly<Record<string, number | readonly number[]>>;
 }
 
 export interface Outcome extends Omit<Judgement, "examples"> {
@@ -28,6 +32,7 @@ export interface Outcome extends Omit<Judgement, "examples"> {
   /** Broken promises, one sentence each; empty when `ok`. */
   readonly violations: readonly string[];
   readonly notes: readonly string[];
+  readonly figures?: Bounds["figures"];
 }
 
 interface Observed {
@@ -65,5 +70,6 @@ export function summarise(judgement: Judgement, bounds: Bounds, observed: Observ
     crashes: observed.crashes,
     violations,
     notes: observed.notes,
+    ...(bounds.figures === undefined ? undefined : { figures: bounds.figures }),
   };
 }

@@ -25,9 +25,11 @@ function stateOf({ ok, impossible }: RowResult): string {
 }
 
 export function lineOf(result: RowResult): string {
-  const { id, title, events, duplicates, duplicatesMax, recoveryMs, seconds, violations, notes } = result;
+  const { id, title, events, inversions, duplicates, duplicatesMax, recoveryMs, seconds, violations, notes } =
+    result;
+  const disorder = inversions === 0 ? "" : `, ${inversions} inversions`;
   const recovery = recoveryMs === null ? "" : `, recovered in ${Math.round(recoveryMs)} ms`;
-  const head = `${stateOf(result).padEnd(7)} ${id.padEnd(4)} ${title}: ${events} events, duplicates ${duplicates} of ${duplicatesMax} allowed${recovery} (${seconds} s)`;
+  const head = `${stateOf(result).padEnd(7)} ${id.padEnd(4)} ${title}: ${events} events, duplicates ${duplicates} of ${duplicatesMax} allowed${disorder}${recovery} (${seconds} s)`;
   return [
     head,
     ...violations.map((text) => `          ! ${text}`),

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { messageOf } from "../../src/foundation/errors.ts";
 import type { Bounds, Outcome } from "./outcome.ts";
-import { type Play, Scene } from "./scene.ts";
+import type { Play } from "./play.ts";
+import { Scene } from "./scene.ts";
 import { Impossible, type Stage } from "./stage.ts";
 
 export interface Row {
@@ -11,8 +12,15 @@ export interface Row {
   /** What is expected, for the reader. */
   readonly bound: string;
   readonly play?: Play;
+  /** Parts of the row's own, started before it and stopped after it. */
+  readonly prepare?: () => Promise<Preparation>;
   /** Does the harm; what it returns is what the judgement is held against. */
   readonly run: (scene: Scene) => Promise<Bounds>;
+}
+
+export interface Preparation {
+  readonly play: Play;
+  stop(): Promise<void>;
 }
 
 export interface RowResult extends Outcome {
@@ -65,8 +73,10 @@ export async function runRow(
     ...(impossible === undefined ? undefined : { impossible }),
   });
   let scene: Scene | undefined;
+  let preparation: Preparation | undefined;
   try {
-    scene = await Scene.open(stage, id, seed, { ...play, isShort });
+    preparation = await row.prepare?.();
+    scene = await Scene.open(stage, id, seed, { ...play, ...preparation?.play, isShort });
     return conclude(await scene.finish(await row.run(scene)));
   } catch (error) {
     if (error instanceof Impossible)
@@ -75,6 +85,7 @@ export async function runRow(
   } finally {
     await stage.heal();
     await scene?.close();
+    await preparation?.stop();
     await scene?.history.write(join(directory, `${id}.jsonl`));
   }
 }

@@ -6,35 +6,24 @@
 import type pg from "pg";
 import { shardCount } from "../../src/event/shard.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
-import { migrate } from "../../src/outbox/migrator.ts";
-import { connect } from "../../src/outbox/postgres-connection.ts";
-import { freshDatabase } from "../support/database.ts";
-import { databaseConfig } from "../support/migrated-database.ts";
+import { preparedDatabase } from "../support/prepared-database.ts";
+import type { Pair } from "../support/standby.ts";
 import { createTopics, uniqueTopic } from "../support/topics.ts";
 import { Crew } from "./crew.ts";
 import { auditedBy, recordsIn, removedFrom } from "./evidence.ts";
 import { History } from "./history.ts";
+import { leaseFaults, secretFaults } from "./hygiene.ts";
 import { judge, type Recorded } from "./judge.ts";
-import { leaseLogTable, leaseViolations, shares, takeoverMs } from "./lease-log.ts";
+import { leaseLogTable, shares, takeoverMs } from "./lease-log.ts";
 import { auditTable, connected, Load, type LoadOptions } from "./load.ts";
 import { type Bounds, type Outcome, summarise } from "./outcome.ts";
+import type { Play } from "./play.ts";
 import { Sampler } from "./sampler.ts";
 import type { KafkaStage, Stage } from "./stage.ts";
-
-export interface Play {
-  /** Fewer repetitions and shorter calm. */
-  readonly isShort?: boolean;
-  readonly brokers?: 1 | 3;
-  readonly relays?: number;
-  readonly partitions?: number;
-  readonly topicSettings?: Readonly<Record<string, string>>;
-  readonly load?: Partial<LoadOptions>;
-  readonly relayEnvironment?: Readonly<Record<string, string>>;
-}
+import { until } from "./until.ts";
 
 /** I10: so long may the backlog take to drain after everything has healed. */
 const drainMsMax = 30_000;
-const askAgainMs = 40;
 
 export class Scene {
   readonly history: History;
@@ -42,15 +31,14 @@ export class Scene {
   readonly violations: string[] = [];
   readonly notes: string[] = [];
   readonly #earlier: Recorded[] = [];
+  readonly #undoings: (() => Promise<unknown>)[] = [];
   load: Load | undefined;
 
   private constructor(
     readonly stage: Stage,
     readonly kafka: KafkaStage,
     readonly topic: string,
-    /** Straight to PostgreSQL, past the proxy. */
-    readonly url: string,
-    readonly client: pg.Client,
+    private home: { readonly url: string; readonly client: pg.Client },
     readonly crew: Crew,
     readonly sampler: Sampler,
     readonly seed: number,
@@ -62,22 +50,45 @@ export class Scene {
     this.canary = `payload-canary-${seed}`;
   }
 
+  /** Straight to PostgreSQL, past the proxy. */
+  get url(): string {
+    return this.home.url;
+  }
+
+  get pair(): Pair | undefined {
+    return this.play.pair;
+  }
+
+  get client(): pg.Client {
+    return this.home.client;
+  }
+
+  /** What the checker asks from now on: the server that came back, or the one that took its place. */
+  async settleAt(url: string = this.url): Promise<void> {
+    await this.client.end().catch(() => undefined);
+    this.home = { url, client: await connected(url, "checker") };
+  }
+
+  /** Done when the row is over, last thing first, whatever became of it. */
+  defer(undo: () => Promise<unknown>): void {
+    this.#undoings.unshift(undo);
+  }
+
   static async open(stage: Stage, id: string, seed: number, play: Play): Promise<Scene> {
     const kafka = play.brokers === 3 ? await stage.three() : stage.one;
-    const database = await freshDatabase(stage.postgres.url);
-    const migrator = await connect(databaseConfig(database.url));
-    await migrate(migrator, { schema: "public", direction: "up", payloadType: "json" });
-    await migrator.query(auditTable);
-    await migrator.query(leaseLogTable);
-    await migrator.end();
+    const postgresUrl = play.pair?.primaryUrl ?? stage.postgres.url;
+    const database = await preparedDatabase(postgresUrl, [auditTable, leaseLogTable]);
+    stage.postgresProxy.leadTo(new URL(postgresUrl).host);
     const topic = uniqueTopic(`faults-${id.toLowerCase()}`);
     const { partitions = 6, topicSettings = {} } = play;
     await createTopics(kafka.kafka.brokers, [{ topic, partitions, settings: topicSettings }]);
-    const proxied = new URL(database.url);
-    proxied.host = stage.postgresProxy.address;
     const history = new History();
     const crew = new Crew(
-      { DATABASE_URL: proxied.href, KAFKA_BROKERS: kafka.addresses, ...play.relayEnvironment },
+      {
+        DATABASE_URL: stage.throughProxy(database.url),
+        KAFKA_BROKERS: kafka.addresses,
+        ...play.relayEnvironment,
+      },
       history,
     );
     const client = await connected(database.url, "checker");
@@ -86,8 +97,7 @@ export class Scene {
       stage,
       kafka,
       topic,
-      database.url,
-      client,
+      { url: database.url, client },
       crew,
       sampler,
       seed,
@@ -107,7 +117,8 @@ export class Scene {
 
   startLoad(more: Partial<LoadOptions> = {}): void {
     const standard = { writers: 8, aggregates: 200, holdMsMax: 5, pauseMsMax: 40 };
-    const own = { url: this.url, topic: this.topic, seed: this.seed, canary: this.canary };
+    const url = this.play.pair === undefined ? this.url : this.stage.throughProxy(this.url);
+    const own = { url, topic: this.topic, seed: this.seed, canary: this.canary };
     this.load = new Load({ ...standard, ...own, ...this.play.load, ...more }, this.history);
   }
 
@@ -131,30 +142,15 @@ export class Scene {
     return systemClock.sleep(ms);
   }
 
-  /** Resolves when the condition holds; rejects, saying what it waited for, when it does not in time. */
-  async until<T>(
-    what: string,
-    timeoutMs: number,
-    ask: () => T | undefined | Promise<T | undefined>,
-  ): Promise<T> {
-    const endMs = systemClock.monotonicMs() + timeoutMs;
-    for (;;) {
-      const answer = await ask();
-      if (answer !== undefined) return answer;
-      if (systemClock.monotonicMs() > endMs) throw new Error(`${what}: not within ${timeoutMs} ms`);
-      await systemClock.sleep(askAgainMs);
-    }
-  }
-
   /** How long after `atMs` the relays published again. */
   async flowing(atMs: number): Promise<number> {
     const what = "I10: something is published again";
-    return (await this.until(what, drainMsMax, () => this.crew.publishedAfter(atMs))) - atMs;
+    return (await until(what, drainMsMax, () => this.crew.publishedAfter(atMs))) - atMs;
   }
 
   /** How long after `atMs` every shard of that process had a new holder. */
   takenOver(pid: number, atMs: number): Promise<number> {
-    return this.until("the shards are taken over", drainMsMax, async () => {
+    return until("the shards are taken over", drainMsMax, async () => {
       return (await takeoverMs(this.client, pid, atMs)) ?? undefined;
     });
   }
@@ -169,7 +165,7 @@ export class Scene {
   /** Every shard has a holder, and nobody more than a fair share: else a fault might hit an idle relay. */
   async shared(): Promise<readonly number[]> {
     const share = Math.ceil(shardCount / this.crew.alive.length);
-    return this.until("the shards are shared fairly", drainMsMax, async () => {
+    return until("the shards are shared fairly", drainMsMax, async () => {
       const held = await this.sharesHeld();
       const isAll = held.reduce((sum, count) => sum + count, 0) === shardCount;
       return isAll && held.every((count) => count <= share) ? held : undefined;
@@ -205,9 +201,9 @@ export class Scene {
     return recordsIn(this.kafka.kafka.brokers, this.topic);
   }
 
-  async drained(left = 0): Promise<void> {
+  async drained(left = 0, timeoutMs = drainMsMax): Promise<void> {
     const start = systemClock.monotonicMs();
-    await this.until(`I10: the backlog is down to ${left}`, drainMsMax, async () =>
+    await until(`I10: the backlog is down to ${left}`, timeoutMs, async () =>
       (await this.backlog()) <= left ? true : undefined,
     );
     this.history.note("checker", "drained", { afterMs: Math.round(systemClock.monotonicMs() - start) });
@@ -216,14 +212,14 @@ export class Scene {
   async finish(bounds: Bounds): Promise<Outcome> {
     await this.load?.stop();
     try {
-      await this.drained(bounds.backlogLeft);
+      await this.drained(bounds.backlogLeft, bounds.drainMsMax);
     } catch (error) {
       this.violations.push(error instanceof Error ? error.message : String(error));
     }
     const unclean = await this.crew.disband();
     this.violations.push(...unclean.map((sentence) => `I13: ${sentence}`));
-    await this.#checkLeases(bounds);
-    this.#checkSecrets();
+    this.violations.push(...(await leaseFaults(this.client, bounds.leasesLeft ?? false)));
+    this.violations.push(...secretFaults(this.crew.members, this.canary, this.url));
     await this.sampler.stop();
     const judgement = judge(await auditedBy(this.client), [...this.#earlier, ...(await this.#records())]);
     return summarise(judgement, bounds, {
@@ -239,6 +235,7 @@ export class Scene {
     await this.crew.disband();
     for (const { process, isAlive } of this.crew.members) if (isAlive) await process.end("SIGKILL");
     await this.sampler.stop();
+    for (const undo of this.#undoings) await undo();
     await this.client.end().catch(() => undefined);
     await this.drop().catch(() => undefined);
   }
@@ -246,25 +243,5 @@ export class Scene {
   async #count(table: string): Promise<number> {
     const { rows } = await this.client.query<{ n: number }>(`select count(*)::int as n from ${table}`);
     return rows[0]?.n ?? 0;
-  }
-
-  async #checkLeases({ leasesLeft = false }: Bounds): Promise<void> {
-    this.violations.push(...(await leaseViolations(this.client)).map((sentence) => `leases: ${sentence}`));
-    const { rows } = await this.client.query("select from outrider_shard_leases where holder is not null");
-    if (rows.length > 0 && !leasesLeft)
-      this.violations.push(`I13: ${rows.length} leases were not handed back`);
-  }
-
-  /** I14: no relay ever says a payload or the password. */
-  #checkSecrets(): void {
-    const secrets = [this.canary, decodeURIComponent(new URL(this.url).password)].filter(
-      (text) => text !== "",
-    );
-    for (const { name, process } of this.crew.members) {
-      const all = JSON.stringify(process.lines) + process.stderr;
-      if (secrets.some((secret) => all.includes(secret))) {
-        this.violations.push(`I14: ${name} has written a payload or a password to its log`);
-      }
-    }
   }
 }

@@ -28,10 +28,20 @@ export interface StageOptions {
   readonly onProgress: (text: string) => void;
 }
 
-/** Rows take rights away from a topic and give them back; without a rule everybody may do everything. */
-const brokerProperties = {
+/**
+ * A row takes rights away from a topic and gives them back; without a rule everybody may do everything.
+ * On one broker only: several could not elect their first controller before they have read the rules.
+ */
+const authorizer = {
   "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
   "allow.everyone.if.no.acl.found": "true",
+};
+
+const brokerProperties = {
+  // A broker that is silent counts as gone after three seconds, not nine.
+  "broker.session.timeout.ms": "3000",
+  "broker.heartbeat.interval.ms": "500",
+  "replica.lag.time.max.ms": "3000",
 };
 
 export class Stage {
@@ -67,6 +77,23 @@ export class Stage {
     return new Stage(postgres, proxy, one, options);
   }
 
+  /** Servers that somebody else has started and will stop; the brokers are reached without a proxy. */
+  static async around(postgresUrl: string, brokers: string): Promise<Stage> {
+    const kept = { kind: "given", stop: async () => undefined } as const;
+    const kafka = { ...kept, brokers: brokers.split(","), behindProxy: [], processes: [] };
+    const proxy = await startProxy({ protocol: "postgres", target: new URL(postgresUrl).host });
+    const postgres = { ...kept, url: postgresUrl, version: "" };
+    const options = { flavour: "any", onProgress: () => undefined } as const;
+    return new Stage(postgres, proxy, { kafka, proxies: [], addresses: brokers }, options);
+  }
+
+  /** The same database, by way of the proxy. */
+  throughProxy(url: string): string {
+    const proxied = new URL(url);
+    proxied.host = this.postgresProxy.address;
+    return proxied.href;
+  }
+
   /** The server to kill. */
   get postgresProcess(): OwnProcess {
     if (this.postgres.process !== undefined) return this.postgres.process;
@@ -81,7 +108,11 @@ export class Stage {
 
   /** Three brokers, started when first asked for. */
   three(): Promise<KafkaStage> {
-    this.#three ??= startBehindProxies(3, this.#options);
+    this.#three ??= startBehindProxies(3, this.#options).catch((error) => {
+      // The next row that needs them tries again.
+      this.#three = undefined;
+      throw error;
+    });
     return this.#three;
   }
 
@@ -118,7 +149,7 @@ async function startBehindProxies(
     flavour: flavour === "ours" ? "own" : "any",
     brokerCount,
     advertisedPorts: proxies.map(({ port }) => port),
-    properties: brokerProperties,
+    properties: brokerCount === 1 ? { ...brokerProperties, ...authorizer } : brokerProperties,
     onProgress,
   });
   for (const [n, proxy] of proxies.entries()) proxy.leadTo(kafka.behindProxy[n] ?? "");

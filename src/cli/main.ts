@@ -2,8 +2,10 @@
 import { Command, CommanderError } from "commander";
 import { exitCodes } from "../foundation/errors.ts";
 import { version } from "../service/version.ts";
+import { blockedCommand } from "./blocked.ts";
 import { reportError } from "./command.ts";
 import { configCommand } from "./config.ts";
+import { deadLettersCommand } from "./dead-letters.ts";
 import { demoCommand } from "./demo.ts";
 import { migrateCommand } from "./migrate.ts";
 import { relayCommand } from "./relay.ts";
@@ -19,9 +21,17 @@ function program(): Command {
       "after",
       `\nExit codes: ${exitCodes.ok} done, ${exitCodes.failed} failed, ${exitCodes.usage} wrong usage, ${exitCodes.unavailable} PostgreSQL or Kafka away, ${exitCodes.bug} a bug, ${exitCodes.refused} refused (settings, rights, schema), 130/143 second signal.`,
     );
-  for (const command of [migrateCommand(), relayCommand(), statusCommand(), configCommand(), demoCommand()])
+  for (const command of [
+    migrateCommand(),
+    relayCommand(),
+    statusCommand(),
+    blockedCommand(),
+    deadLettersCommand(),
+    configCommand(),
+    demoCommand(),
+  ])
     root.addCommand(command);
-  for (const command of [root, ...root.commands])
+  for (const command of [root, ...root.commands, ...root.commands.flatMap(({ commands }) => commands)])
     command.exitOverride().showHelpAfterError("(--help shows what there is)");
   return root;
 }

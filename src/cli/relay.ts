@@ -22,8 +22,11 @@ export function relayCommand(): Command {
       await service.finished();
       await Promise.race([stopped.signalled, service.stop()]);
     } catch (error) {
-      process.exitCode = reportError(error);
-      await service.stop();
+      const exitCode = reportError(error);
+      // A send that is stuck may keep everything else from ending, and must not be waited for.
+      const bound = systemClock.sleep(settings.shutdownTimeoutMs);
+      await Promise.race([service.stop().catch(() => undefined), bound]);
+      process.exit(exitCode);
     } finally {
       stopped.release();
     }

@@ -32,6 +32,7 @@ export const errorTable = {
   OUTBOX_REFUSED: { exit: "refused", meaning: "PostgreSQL answers, but refuses the login or the database." },
   OUTBOX_FAILED: { exit: "failed", meaning: "PostgreSQL answers, but refused a statement." },
   OUTBOX_UNFIT: { exit: "refused", meaning: "The outbox table cannot be relayed safely as it is." },
+  DEAD_LETTER_MISSING: { exit: "failed", meaning: "There is no dead letter with this event_id." },
   MIGRATION_FAILED: { exit: "failed", meaning: "A migration could not be applied; it was rolled back." },
   MIGRATION_BUSY: {
     exit: "unavailable",

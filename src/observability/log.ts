@@ -40,8 +40,18 @@ const lines: { readonly [T in AnnouncementType]: readonly [Level, Sentence<T>] }
   "outbox-back": ["info", () => "PostgreSQL is back"],
   "broker-lost": ["warn", ({ message }) => `waiting for the broker: ${message}`],
   "broker-back": ["info", () => "the broker is back"],
+  "leases-changed": [
+    "info",
+    ({ held, members }) => `relaying ${held} shard(s); ${members} relay(s) are alive`,
+  ],
+  "lease-round-failed": ["debug", ({ message }) => `leases could not be renewed: ${message}`],
   "aggregate-blocked": ["error", ({ message }) => `an event was rejected, its aggregate waits: ${message}`],
   "aggregate-unblocked": ["info", () => "a blocked aggregate flows again"],
+  "event-dead-lettered": [
+    "error",
+    ({ attempts, message }) =>
+      `gave an event up after ${attempts} rejection(s), it is a dead letter: ${message}`,
+  ],
   "blocked-limit-reached": [
     "error",
     ({ blocked }) => `${blocked} aggregates are blocked: claiming nothing more until one is free`,

@@ -18,6 +18,10 @@ export interface TableFacts {
   readonly hidesRows: boolean;
   readonly maySelect: boolean;
   readonly mayDelete: boolean;
+  /** The tables that say who relays what; null when they are not there. */
+  readonly mayLease: boolean | null;
+  /** The tables of blocks and dead letters; null when one of them is not there. */
+  readonly mayRefuse: boolean | null;
   /** Names of applied migrations; null when the bookkeeping is absent or this role may not read it. */
   readonly migrations: readonly string[] | null;
 }
@@ -48,6 +52,17 @@ export const factsStatement = `select json_build_object(
       limit 1),
   'hidesRows', coalesce(row_security_active(c.oid), false),
   'maySelect', coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select'), false),
+  'mayLease', (select bool_and(has_table_privilege(l.oid, 'select') and has_table_privilege(l.oid, 'update')
+                  and (l.relname = 'outrider_shard_leases'
+                    or (has_table_privilege(l.oid, 'insert') and has_table_privilege(l.oid, 'delete'))))
+                 from pg_catalog.pg_class l
+                where l.relnamespace = n.oid and l.relname in ('outrider_shard_leases', 'outrider_members')),
+  'mayRefuse', (select case when count(*) = 2 then bool_and(has_table_privilege(t.oid, 'select')
+                  and has_table_privilege(t.oid, 'insert') and has_table_privilege(t.oid, 'update')
+                  and (t.relname = 'outrider_dead_letters' or has_table_privilege(t.oid, 'delete'))) end
+                 from pg_catalog.pg_class t
+                where t.relnamespace = n.oid
+                  and t.relname in ('outrider_blocked_aggregates', 'outrider_dead_letters')),
   'mayDelete', coalesce(has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'delete'), false)
 )::text
   from (select 1) as once
@@ -113,12 +128,42 @@ export function judge(facts: TableFacts, table: string, known: readonly string[]
       `grant usage on schema ${table.split(".")[0]} to ${facts.role}; grant select, delete on ${table} to ${facts.role}`,
     );
   }
+  faults.push(...judgeSideTables(facts, table));
   const newer = (facts.migrations ?? []).filter((name) => !known.includes(name));
   if (newer.length > 0) {
     add(
       "schema-newer",
       `the database has migrations that this version does not know: ${newer.join(", ")}`,
       "run the version of Outrider that applied them, or a newer one",
+    );
+  }
+  return faults;
+}
+
+/** The tables beside the outbox: leases, blocks and dead letters. */
+function judgeSideTables({ role, mayLease, mayRefuse }: TableFacts, table: string): Fault[] {
+  const schema = table.split(".")[0];
+  const faults: Fault[] = [];
+  const add = (code: string, message: string, repair: string) => faults.push({ code, message, repair });
+  if (mayLease === null) add("leases-missing", "the tables of the leases are missing", "outrider migrate");
+  else if (!mayLease) {
+    add(
+      "lease-rights-missing",
+      `${role} may not renew leases`,
+      `grant select, update on ${schema}.outrider_shard_leases to ${role}; grant select, insert, update, delete on ${schema}.outrider_members to ${role}`,
+    );
+  }
+  if (mayRefuse === null) {
+    add(
+      "dead-letters-missing",
+      "the tables of blocked events and dead letters are missing",
+      "outrider migrate",
+    );
+  } else if (!mayRefuse) {
+    add(
+      "dead-letter-rights-missing",
+      `${role} may not write down rejected events`,
+      `grant select, insert, update, delete on ${schema}.outrider_blocked_aggregates to ${role}; grant select, insert, update on ${schema}.outrider_dead_letters to ${role}`,
     );
   }
   return faults;

@@ -70,7 +70,8 @@ function statementBuilder(schema: string) {
 export class PostgresOutbox implements Outbox {
   readonly #schema: string;
   readonly #table: string;
-  readonly #reader: PostgresSession;
+  /** The session of the claims; closed with the outbox. */
+  readonly reader: PostgresSession;
   readonly #remover: PostgresSession;
   readonly #build: Kysely<Schema>;
   readonly #knownMigrations: readonly string[];
@@ -80,7 +81,7 @@ export class PostgresOutbox implements Outbox {
   constructor(config: DatabaseConfig, knownMigrations: readonly string[]) {
     this.#schema = config.schema;
     this.#table = `${quoteIdentifier(config.schema)}.undispatched_events`;
-    this.#reader = new PostgresSession(config, "outrider relay");
+    this.reader = new PostgresSession(config, "outrider relay");
     this.#remover = new PostgresSession(config, "outrider relay (removals)");
     this.#build = statementBuilder(config.schema);
     this.#knownMigrations = knownMigrations;
@@ -98,14 +99,14 @@ export class PostgresOutbox implements Outbox {
   }
 
   async #readFacts(): Promise<Omit<TableFacts, "migrations">> {
-    const [row] = await this.#reader.query<[string]>(factsStatement, [this.#schema]);
+    const [row] = await this.reader.query<[string]>(factsStatement, [this.#schema]);
     return JSON.parse(row?.[0] ?? "{}") as Omit<TableFacts, "migrations">;
   }
 
   async #appliedMigrations(): Promise<string[] | null> {
     const { sql: text } = this.#build.selectFrom("outrider_migrations").select("name").compile();
     try {
-      return (await this.#reader.query<[string]>(text)).map(([name]) => name);
+      return (await this.reader.query<[string]>(text)).map(([name]) => name);
     } catch (error) {
       // No such table, no such schema, or no right to read it: then there is nothing to compare.
       if (["42P01", "3F000", "42501"].includes(sqlstateOf(error) ?? "")) return null;
@@ -116,7 +117,7 @@ export class PostgresOutbox implements Outbox {
   async peek(): Promise<string | null> {
     if (this.#sequence === null) return null;
     // The first value of all changes nothing but is_called. No parameters: the simple protocol is cheaper.
-    const [row] = await this.#reader.query<[string]>(
+    const [row] = await this.reader.query<[string]>(
       `select concat(last_value, is_called) from ${this.#sequence}`,
     );
     return row?.[0] ?? null;
@@ -124,7 +125,7 @@ export class PostgresOutbox implements Outbox {
 
   async look(): Promise<Look> {
     const { text, values } = lookStatement(this.#table);
-    const rows = await this.#reader.query<[string, string | null, number | null]>(text, values);
+    const rows = await this.reader.query<[string, string | null, number | null]>(text, values);
     return {
       clock: Number(rows[0]?.[0]),
       writers: rows.flatMap(([, id, pid]) => (id === null ? [] : [{ id, pid }])),
@@ -132,7 +133,7 @@ export class PostgresOutbox implements Outbox {
   }
 
   async describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]> {
-    const rows = await this.#reader.query<[number, string | null, string | null]>(
+    const rows = await this.reader.query<[number, string | null, string | null]>(
       `select pid, application_name, to_json(xact_start)#>>'{}' from pg_catalog.pg_stat_activity where pid = any ($1::int[])`,
       [pids],
     );
@@ -145,20 +146,17 @@ export class PostgresOutbox implements Outbox {
 
   async claim({ cursors, fence, limits, blocked }: ClaimRequest): Promise<Claim> {
     if (fence === Number.NEGATIVE_INFINITY) return { events: [], isCut: false };
-    const rows = await this.#reader.query<EventRow>(
-      claimStatement(this.#table, await this.#typeOfPayload()),
-      [
-        cursors.map(({ shard }) => shard),
-        cursors.map(({ createdAt }) => createdAt),
-        cursors.map(({ seq }) => seq),
-        isoOfMicros(fence),
-        limits.eventsPerShardMax,
-        limits.eventsMax,
-        limits.bytesMax,
-        limits.payloadBytesMax,
-        blocked,
-      ],
-    );
+    const rows = await this.reader.query<EventRow>(claimStatement(this.#table, await this.#typeOfPayload()), [
+      cursors.map(({ shard }) => shard),
+      cursors.map(({ createdAt }) => createdAt),
+      cursors.map(({ seq }) => seq),
+      isoOfMicros(fence),
+      limits.eventsPerShardMax,
+      limits.eventsMax,
+      limits.bytesMax,
+      limits.payloadBytesMax,
+      blocked,
+    ]);
     const events = rows.map(toEvent);
     const bytes = events.reduce((sum, event) => sum + event.payloadBytes, 0);
     return { events, isCut: events.length >= limits.eventsMax || bytes >= limits.bytesMax };
@@ -171,7 +169,7 @@ export class PostgresOutbox implements Outbox {
     limits: ClaimLimits,
   ): Promise<OutboxEvent | undefined> {
     const text = headStatement(this.#table, await this.#typeOfPayload());
-    const [row] = await this.#reader.query<EventRow>(text, [
+    const [row] = await this.reader.query<EventRow>(text, [
       shard,
       aggregateId,
       from.createdAt,
@@ -206,13 +204,13 @@ export class PostgresOutbox implements Outbox {
         ),
       ])
       .compile();
-    const [row] = await this.#reader.query<[string, string | null]>(text, parameters);
+    const [row] = await this.reader.query<[string, string | null]>(text, parameters);
     const age = row?.[1] ?? null;
     return { events: Number(row?.[0] ?? 0), oldestAgeMs: age === null ? null : Number(age) };
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#reader.close(), this.#remover.close()]);
+    await Promise.all([this.reader.close(), this.#remover.close()]);
   }
 
   async #typeOfPayload(): Promise<PayloadType> {

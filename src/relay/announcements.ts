@@ -3,6 +3,8 @@
  * sleeping; the relay knows none of its listeners. Nothing here ever carries a payload.
  */
 import type { RejectionReason } from "../event/delivery.ts";
+import type { Term } from "../lease/lease.ts";
+import type { LeaseChange } from "../lease/lease-keeper.ts";
 
 export type Announcement =
   /** The table is fit, the broker is there, the first claim is about to be made. */
@@ -39,6 +41,17 @@ export type Announcement =
   /** Kafka went away or left an outcome unknown; said once, then silence until it is back. */
   | { readonly type: "broker-lost"; readonly message: string }
   | { readonly type: "broker-back"; readonly outageMs: number }
+  /** Shards came or went. `taken`, `lost` and `handedBack` name shards with their terms, as shard:term. */
+  | {
+      readonly type: "leases-changed";
+      readonly held: number;
+      readonly members: number;
+      readonly taken: readonly string[];
+      readonly lost: readonly string[];
+      readonly handedBack: readonly string[];
+    }
+  /** A round with the lease table failed; the leases it would have renewed are trusted until their window ends. */
+  | { readonly type: "lease-round-failed"; readonly message: string }
   /** An event was rejected: its aggregate waits, every other one flows. */
   | {
       readonly type: "aggregate-blocked";
@@ -50,6 +63,15 @@ export type Announcement =
       readonly retryInMs: number;
     }
   | { readonly type: "aggregate-unblocked"; readonly aggregateId: string; readonly attempts: number }
+  /** An event was given up and moved to the dead letters; its aggregate goes on without it. */
+  | {
+      readonly type: "event-dead-lettered";
+      readonly eventId: string;
+      readonly aggregateId: string;
+      readonly reason: RejectionReason;
+      readonly message: string;
+      readonly attempts: number;
+    }
   /** So many aggregates are blocked that nothing more is claimed until one is free. */
   | { readonly type: "blocked-limit-reached"; readonly blocked: number }
   /** An open transaction has been holding newer events back for longer than the warning time. */
@@ -93,4 +115,17 @@ export class Announcements {
   announce(announcement: Announcement): void {
     for (const listener of this.#listeners) listener(announcement);
   }
+}
+
+const shown = ({ shard, term }: Term): string => `${shard}:${term}`;
+
+export function leasesChanged({ held, membersCount, taken, lost, handedBack }: LeaseChange): Announcement {
+  return {
+    type: "leases-changed",
+    held,
+    members: membersCount,
+    taken: taken.map(shown),
+    lost: lost.map(shown),
+    handedBack: handedBack.map(shown),
+  };
 }

@@ -31,12 +31,17 @@ export class Cursors {
   readonly #positions = new Map<number, Mark>();
   /** Where each shard's cursor stood at its highest: what appears below is late. */
   readonly #highWater = new Map<number, Mark>();
-  #order: readonly number[];
+  #order: readonly number[] = [];
   /** How many shards seem to have more than their share; the batch is divided among them. */
   #crowd = 1;
 
-  constructor(shards: readonly number[] = allShards) {
-    this.#order = shards;
+  /** From now on these shards; one that is new begins at the beginning, one that is gone is forgotten. */
+  own(shards: ReadonlySet<number>): void {
+    this.#order = allShards.filter((shard) => shards.has(shard));
+    this.#crowd = 1;
+    for (const marks of [this.#positions, this.#highWater]) {
+      for (const shard of marks.keys()) if (!shards.has(shard)) marks.delete(shard);
+    }
   }
 
   plan(eventsMax: number): ClaimPlan {

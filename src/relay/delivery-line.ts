@@ -17,7 +17,7 @@ import { messageOf, OutriderError } from "../foundation/errors.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import type { Announcements } from "./announcements.ts";
-import { keepEvents } from "./lanes.ts";
+import { keepEvents, withinShards } from "./lanes.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
 
 /** Whether PostgreSQL caused it, so that waiting may help; anything else is a fault of this program. */
@@ -68,11 +68,19 @@ export class DeliveryLine {
     }
   }
 
-  /** Publishes until every event was acked or rejected (or held behind a rejected one). */
-  async publish(messages: readonly Message[]): Promise<readonly Rejection[]> {
+  /**
+   * Publishes until every event was acked or rejected (or held behind a rejected one). Before each
+   * attempt `mayPublish` is asked anew: events of a shard that is not ours any more are left alone.
+   */
+  async publish(
+    messages: readonly Message[],
+    mayPublish: (shard: number) => boolean,
+  ): Promise<readonly Rejection[]> {
     const rejections: Rejection[] = [];
     let rest: readonly Message[] = messages;
-    while (rest.length > 0) {
+    for (;;) {
+      rest = withinShards(rest, mayPublish);
+      if (rest.length === 0) break;
       const report = await this.#publishOnce(rest);
       rejections.push(...report.rejections);
       await this.#handOver(report.acks);

@@ -49,3 +49,13 @@ export function withoutBlocked(
     ? messages.filter(({ key }) => !isBlocked(key))
     : messages;
 }
+
+/** The messages of shards that may be published, in their order; the very list when all may. */
+export function withinShards(
+  messages: readonly Message[],
+  mayPublish: (shard: number) => boolean,
+): readonly Message[] {
+  const shards = new Set(messages.map(({ event }) => event.shard));
+  const barred = new Set([...shards].filter((shard) => !mayPublish(shard)));
+  return barred.size === 0 ? messages : messages.filter(({ event }) => !barred.has(event.shard));
+}

@@ -10,16 +10,18 @@
  * time after an outage) first waits until nothing is in flight: a row that is published but not yet
  * removed would otherwise be claimed and published once more.
  */
-import type { OutboxEvent } from "../event/event.ts";
 import type { Routing } from "../event/message.ts";
 import { messageOf } from "../foundation/errors.ts";
+import type { RejectionLedger } from "../outbox/dead-letter-channel.ts";
 import type { Claim, ClaimLimits } from "../outbox/outbox.ts";
+import { BlockRetries } from "./block-retries.ts";
 import { BlockedAggregates } from "./blocked-aggregates.ts";
 import { Cursors } from "./cursors.ts";
 import { DeliveryLine, type DeliveryParts, isOutboxTrouble } from "./delivery-line.ts";
 import { type FenceTiming, FenceWatch } from "./fence-watch.ts";
 import { type Batch, formBatch, withoutBlocked } from "./lanes.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
+import { OwnedShards, type ShardLeases } from "./owned-shards.ts";
 import { eventsToClaim, type PollLimits, pauseMs } from "./pace.ts";
 import type { BlockPolicy } from "./verdict.ts";
 
@@ -32,20 +34,29 @@ export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, Bloc
   readonly failFast: boolean;
 }
 
+export interface RelayParts extends DeliveryParts {
+  readonly shards: ShardLeases;
+  readonly ledger: RejectionLedger;
+}
+
 /** Blocked aggregates that are tried again in one go. */
 const retriesMax = 64;
 
 export class PollingPublisher {
-  readonly #parts: DeliveryParts;
+  readonly #parts: RelayParts;
   readonly #limits: RelayLimits;
   readonly #routing: Routing;
   readonly #signal: AbortSignal;
   readonly #line: DeliveryLine;
+  readonly #shards: OwnedShards;
   readonly #cursors = new Cursors();
   readonly #fenceWatch: FenceWatch;
   readonly #blocked: BlockedAggregates;
+  readonly #retries: BlockRetries;
   readonly #outage: Outage;
   #publishing: Promise<void> = Promise.resolve();
+  /** What ended a publish for good; the next round throws it, events or not. */
+  #fault: unknown;
   #isSweepDue = false;
   #isFull = false;
   #idlePolls = 0;
@@ -53,15 +64,19 @@ export class PollingPublisher {
   #quietMark: string | null = null;
   #averageBytes = 0;
 
-  constructor(parts: DeliveryParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
-    const { announcements, clock, random, outbox } = parts;
+  constructor(parts: RelayParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
+    const { announcements, outbox } = parts;
     this.#parts = parts;
     this.#limits = limits;
     this.#routing = routing;
     this.#signal = signal;
+    this.#shards = new OwnedShards(parts.shards);
     this.#line = new DeliveryLine(parts, limits, signal);
     this.#fenceWatch = new FenceWatch(outbox, limits, announcements);
-    this.#blocked = new BlockedAggregates(clock, limits, random, announcements);
+    this.#blocked = new BlockedAggregates(parts, limits);
+    const { mayPublish } = this.#shards;
+    const own = { blocked: this.#blocked, line: this.#line, cursors: this.#cursors, mayPublish };
+    this.#retries = new BlockRetries({ ...parts, ...own }, limits, routing, signal);
     this.#outage = new Outage("outbox", parts, limits);
   }
 
@@ -90,16 +105,20 @@ export class PollingPublisher {
       }
     }
     await this.#settle();
+    // Should it fail, the next holder of these shards counts a few rejections less.
+    await this.#blocked.sync().catch(() => undefined);
   }
 
   async #round(): Promise<void> {
+    if (this.#fault !== undefined) throw this.#fault;
+    await this.#followLeases();
+    await this.#blocked.sync();
     if (this.#isSweepDue) await this.#sweep();
     await this.#retryBlocked();
-    if (this.#isHalted()) return this.#wait(false);
+    if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     const mark = this.#idlePolls > 0 ? await this.#parts.outbox.peek() : null;
     if (mark !== null && mark === this.#quietMark) {
-      this.#idlePolls += 1;
-      return this.#wait(false);
+      return this.#rest();
     }
     const { events, isCut, isQuiet } = await this.#claim();
     // The mark is older than the look: whatever was written since either changes it or was seen open.
@@ -109,8 +128,9 @@ export class PollingPublisher {
       await this.#publishing;
       if (this.#signal.aborted) return;
       this.#publishing = this.#deliver(batch);
-      // The rejection is handled where this promise is awaited next; this keeps it from being "unhandled".
-      this.#publishing.catch(() => undefined);
+      this.#publishing.catch((fault) => {
+        this.#fault = fault;
+      });
     }
     this.#idlePolls = events.length > 0 ? 0 : this.#idlePolls + 1;
     await this.#wait(isCut);
@@ -153,43 +173,44 @@ export class PollingPublisher {
 
   /** Publishes what is not behind a block by now: the batch before may have blocked an aggregate. */
   async #deliver({ messages, unpublishable }: Batch): Promise<void> {
+    const rejections = await this.#line.publish(
+      withoutBlocked(messages, this.#blocked.has),
+      this.#shards.mayPublish,
+    );
+    for (const rejection of rejections) this.#blocked.add(rejection);
+    // Only now: what stands before an unpublishable event in its lane had to be published first.
     for (const rejection of unpublishable) {
       if (!this.#blocked.has(rejection.event.aggregateId)) this.#blocked.add(rejection);
     }
-    const rejections = await this.#line.publish(withoutBlocked(messages, this.#blocked.has));
-    for (const rejection of rejections) this.#blocked.add(rejection);
+  }
+
+  async #followLeases(): Promise<void> {
+    if (!this.#shards.isStale()) return;
+    await this.#settle();
+    // Before the shards go: whoever takes them next counts on from there.
+    await this.#blocked.sync();
+    const { kept, all } = this.#shards.take();
+    this.#cursors.own(kept);
+    this.#cursors.own(all);
+    this.#blocked.own(kept, all);
+    this.#quietMark = null;
+    await this.#shards.handBack();
   }
 
   async #sweep(): Promise<void> {
     await this.#settle();
     this.#isSweepDue = false;
     this.#cursors.sweep();
+    this.#blocked.refresh();
     this.#quietMark = null;
     this.#parts.announcements.announce({ type: "swept" });
   }
 
-  /** Tries the head of each blocked aggregate whose wait is over; an ack (or no head) frees it. */
   async #retryBlocked(): Promise<void> {
     const due = this.#blocked.due(retriesMax);
     if (due.length === 0) return;
     await this.#settle();
-    const heads: OutboxEvent[] = [];
-    for (const { shard, aggregateId, position } of due) {
-      const head = await this.#parts.outbox.claimHead(shard, aggregateId, position, this.#claimLimits());
-      if (head !== undefined) heads.push(head);
-    }
-    const { messages, unpublishable } = formBatch(heads, this.#routing, () => false);
-    const failed = [...unpublishable, ...(await this.#line.publish(messages))];
-    await this.#line.settle();
-    if (this.#signal.aborted) return;
-    for (const rejection of failed) this.#blocked.add(rejection);
-    const stillBlocked = new Set(failed.map(({ event }) => event.aggregateId));
-    for (const { aggregateId, shard, position } of due) {
-      if (stillBlocked.has(aggregateId)) continue;
-      this.#blocked.free(aggregateId);
-      this.#cursors.rewind(shard, position);
-      this.#quietMark = null;
-    }
+    if (await this.#retries.run(due, this.#claimLimits())) this.#quietMark = null;
   }
 
   /** With very many blocked aggregates the fault is a common one; claiming on would only add to them. */
@@ -199,8 +220,13 @@ export class PollingPublisher {
       this.#parts.announcements.announce({ type: "blocked-limit-reached", blocked: this.#blocked.size });
     }
     this.#isFull = isFull;
-    if (isFull) this.#idlePolls += 1;
     return isFull;
+  }
+
+  /** Nothing to do in this round. */
+  #rest(): Promise<void> {
+    this.#idlePolls += 1;
+    return this.#wait(false);
   }
 
   async #wait(isCut: boolean): Promise<void> {

@@ -10,19 +10,18 @@ import type { Routing } from "../event/message.ts";
 import { OutriderError } from "../foundation/errors.ts";
 import type { Lifecycle } from "../foundation/lifecycle.ts";
 import type { Fault } from "../outbox/outbox.ts";
-import type { DeliveryParts } from "./delivery-line.ts";
 import { Outage } from "./outage.ts";
-import { PollingPublisher, type RelayLimits } from "./polling-publisher.ts";
+import { PollingPublisher, type RelayLimits, type RelayParts } from "./polling-publisher.ts";
 
 export class Relay implements Lifecycle {
-  readonly #parts: DeliveryParts;
+  readonly #parts: RelayParts;
   readonly #limits: RelayLimits;
   readonly #stopping = new AbortController();
   readonly #loop: PollingPublisher;
   #finished: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
-  constructor(parts: DeliveryParts, limits: RelayLimits, routing: Routing) {
+  constructor(parts: RelayParts, limits: RelayLimits, routing: Routing) {
     this.#parts = parts;
     this.#limits = limits;
     this.#loop = new PollingPublisher(parts, limits, routing, this.#stopping.signal);
@@ -36,6 +35,7 @@ export class Relay implements Lifecycle {
     if (this.#finished !== undefined || this.#stopping.signal.aborted) return;
     await this.#inspect();
     await this.#loop.connect();
+    await this.#parts.shards.start();
     if (this.#stopping.signal.aborted) return;
     this.#parts.announcements.announce({ type: "relay-started" });
     this.#finished = this.#loop.run();
@@ -57,11 +57,13 @@ export class Relay implements Lifecycle {
   }
 
   async #stop(): Promise<void> {
-    const { announcements, publisher, outbox } = this.#parts;
+    const { announcements, publisher, outbox, shards } = this.#parts;
     announcements.announce({ type: "relay-stopping" });
     this.#stopping.abort();
     // A fault of the loop is reported by `finished`; stopping goes on all the same.
     await this.#finished?.catch(() => undefined);
+    // Only now that nothing is in flight: whoever takes the shards next begins with what is left.
+    await shards.stop();
     await publisher.close();
     await outbox.close();
     announcements.announce({ type: "relay-stopped", ...this.#loop.totals });

@@ -1,16 +1,21 @@
 /** The only room that builds things: settings become a relay with its adapters and listeners. */
+import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Logger } from "pino";
 import { systemClock } from "../foundation/clock.ts";
 import type { Lifecycle } from "../foundation/lifecycle.ts";
+import { LeaseKeeper } from "../lease/lease-keeper.ts";
+import { PostgresLeases } from "../lease/postgres-leases.ts";
 import { logListener, openLog } from "../observability/log.ts";
+import type { DeadLetterChannel } from "../outbox/dead-letter-channel.ts";
 import { knownMigrations } from "../outbox/migrator.ts";
-import type { Outbox } from "../outbox/outbox.ts";
+import { PostgresSession } from "../outbox/postgres-connection.ts";
+import { PostgresDeadLetters } from "../outbox/postgres-dead-letters.ts";
 import { PostgresOutbox } from "../outbox/postgres-outbox.ts";
 import { KafkaPublisher } from "../publisher/kafka.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { StdoutPublisher } from "../publisher/stdout.ts";
-import { Announcements } from "../relay/announcements.ts";
+import { Announcements, leasesChanged } from "../relay/announcements.ts";
 import type { RelayLimits } from "../relay/polling-publisher.ts";
 import { Relay } from "../relay/relay.ts";
 import { databaseConfigOf, kafkaOptionsOf, routingOf, type Settings } from "./config.ts";
@@ -32,11 +37,23 @@ export function composeLog(settings: Settings): Logger {
   return openLog(options, settings.publisher === "stdout" ? "stderr" : "stdout");
 }
 
-export function composeOutbox(settings: Settings): Outbox {
+export function composeOutbox(settings: Settings): PostgresOutbox {
   return new PostgresOutbox(
     databaseConfigOf(settings),
     knownMigrations().map(({ name }) => name),
   );
+}
+
+/** What an operator asks of the dead letters, on a connection of its own. */
+export function composeDeadLetters(settings: Settings): {
+  readonly channel: DeadLetterChannel;
+  close(): Promise<void>;
+} {
+  const session = new PostgresSession(databaseConfigOf(settings), "outrider dead letters");
+  return {
+    channel: new PostgresDeadLetters(session, settings.schema, routingOf(settings)),
+    close: () => session.close(),
+  };
 }
 
 function composePublisher(settings: Settings, log: Logger): Publisher {
@@ -53,13 +70,28 @@ function limitsOf(settings: Settings): RelayLimits {
   };
 }
 
+function composeLeases(settings: Settings, announcements: Announcements): LeaseKeeper {
+  const member = `${hostname()}-${process.pid}-${randomUUID()}`;
+  const leases = new PostgresLeases(databaseConfigOf(settings), member, settings.leaseTtlMs);
+  return new LeaseKeeper(
+    leases,
+    settings,
+    systemClock,
+    (change) => announcements.announce(leasesChanged(change)),
+    (message) => announcements.announce({ type: "lease-round-failed", message }),
+  );
+}
+
 /** @throws OutriderError CONFIG_INVALID when an address is missing. */
 export function composeRelay(settings: Settings, log: Logger): Service {
   const outbox = composeOutbox(settings);
   const announcements = new Announcements();
   announcements.subscribe(logListener(log));
   const parts = {
+    shards: composeLeases(settings, announcements),
     outbox,
+    // Asked between two claims and never beside one, so it needs no connection of its own.
+    ledger: new PostgresDeadLetters(outbox.reader, settings.schema, routingOf(settings)),
     publisher: composePublisher(settings, log),
     clock: systemClock,
     random: Math.random,

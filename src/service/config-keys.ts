@@ -222,6 +222,20 @@ const keys = {
     "ms",
     "After how long a writer that holds newer events back is named in the log.",
   ),
+  leaseTtlMs: number(
+    "OUTRIDER_LEASE_TTL_MS",
+    10_000,
+    [500, 10 * minute],
+    "ms",
+    "How long the shards of a relay that died stay with it before another takes them over.",
+  ),
+  leaseRenewMs: number(
+    "OUTRIDER_LEASE_RENEW_MS",
+    3_000,
+    [50, 5 * minute],
+    "ms",
+    "How often a relay renews its leases and looks for its fair share.",
+  ),
   sweepCron: text(
     "OUTRIDER_SWEEP_CRON",
     "*/10 * * * * *",
@@ -261,6 +275,19 @@ const keys = {
     [10, 24 * 60 * minute],
     "ms",
     "Longest wait before a rejected event is tried again.",
+  ),
+  rejected: choice(
+    "OUTRIDER_REJECTED",
+    ["block", "dead-letter"],
+    "block" as const,
+    "What becomes of an event that is rejected again and again: `block` keeps its aggregate waiting; `dead-letter` moves the event aside, and its aggregate goes on without it.",
+  ),
+  attemptsMax: number(
+    "OUTRIDER_ATTEMPTS_MAX",
+    10,
+    [1, 1_000_000],
+    "attempts",
+    "After how many rejections `dead-letter` gives an event up; a broker that is away does not count.",
   ),
   blockedAggregatesMax: number(
     "OUTRIDER_BLOCKED_AGGREGATES_MAX",

@@ -32,6 +32,9 @@ describe("kill -9 between ack and delete", () => {
         DATABASE_URL: database.url,
         KAFKA_BROKERS: brokers,
         OUTRIDER_BATCH_EVENTS_MAX: String(batchEventsMax),
+        // The next relay has to wait for the leases of the dead one.
+        OUTRIDER_LEASE_TTL_MS: "1000",
+        OUTRIDER_LEASE_RENEW_MS: "200",
       });
     let relay = start();
     await relay.heard("relay-started");

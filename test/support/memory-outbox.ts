@@ -91,6 +91,25 @@ export class MemoryOutbox implements Outbox {
     return ids;
   }
 
+  /** Takes a committed row out, as a delete that returns it. */
+  take(eventId: string): OutboxEvent | undefined {
+    const row = this.#rows.get(eventId);
+    if (row?.isVisible !== true) return undefined;
+    this.#rows.delete(eventId);
+    return row.event;
+  }
+
+  has(eventId: string): boolean {
+    return this.#rows.has(eventId);
+  }
+
+  /** Writes a row under its old id, at a new position. */
+  putBack(event: OutboxEvent): void {
+    const { eventId } = event;
+    const { createdAt, seq, rowHint } = this.#stamp({});
+    this.#rows.set(eventId, { event: { ...event, createdAt, seq, rowHint }, isVisible: true });
+  }
+
   get remaining(): OutboxEvent[] {
     return [...this.#rows.values()].map(({ event }) => event);
   }

@@ -1,10 +1,12 @@
 /** A relay in this process over any outbox and publisher, and a way to await what it announces. */
+import { allShards } from "../../src/event/shard.ts";
 import type { Clock } from "../../src/foundation/clock.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
+import type { RejectionLedger } from "../../src/outbox/dead-letter-channel.ts";
 import type { Outbox } from "../../src/outbox/outbox.ts";
 import type { Publisher } from "../../src/publisher/publisher.ts";
 import { type Announcement, Announcements, type AnnouncementType } from "../../src/relay/announcements.ts";
-import type { RelayLimits } from "../../src/relay/polling-publisher.ts";
+import type { RelayLimits, RelayParts } from "../../src/relay/polling-publisher.ts";
 import { Relay } from "../../src/relay/relay.ts";
 
 export const testLimits: RelayLimits = {
@@ -14,6 +16,8 @@ export const testLimits: RelayLimits = {
   backoffMaxMs: 20,
   fenceHoldMs: 60_000,
   fenceWarnMs: 5_000,
+  rejected: "block",
+  attemptsMax: 10,
   blockRetryMinMs: 20,
   blockRetryMaxMs: 200,
   batchEventsMax: 500,
@@ -73,14 +77,42 @@ export interface RunningRelay {
   readonly announcements: Announcements;
 }
 
+interface RelayChoices {
+  readonly limits?: Partial<RelayLimits>;
+  readonly clock?: Clock;
+  readonly shards?: RelayParts["shards"];
+  readonly ledger?: RejectionLedger;
+}
+
+const everyShard = new Set(allShards);
+
+/** A relay that is alone: every shard is its own, for ever. */
+const allOfThem: RelayParts["shards"] = {
+  start: async () => undefined,
+  stop: async () => undefined,
+  claimable: () => everyShard,
+  mayPublish: () => true,
+  handBackDrained: async () => undefined,
+};
+
+/** For tests in which nothing is given up and nothing has to be remembered. */
+const forgetful: RejectionLedger = {
+  load: async () => [],
+  remember: async () => undefined,
+  forget: async () => undefined,
+  deadLetter: async () => {
+    throw new Error("this relay was given no place for dead letters");
+  },
+};
+
 /** Not started yet. */
 export function makeRelay(
   outbox: Outbox,
   publisher: Publisher,
-  { limits = {}, clock = systemClock }: { limits?: Partial<RelayLimits>; clock?: Clock } = {},
+  { limits = {}, clock = systemClock, shards = allOfThem, ledger = forgetful }: RelayChoices = {},
 ): RunningRelay {
   const announcements = new Announcements();
-  const parts = { outbox, publisher, clock, random: () => 0.5, announcements };
+  const parts = { shards, ledger, outbox, publisher, clock, random: () => 0.5, announcements };
   const routing = { topicTemplate: "outbox.event.${aggregate_type}", topicDefault: "outbox.event" };
   const relay = new Relay(parts, { ...testLimits, ...limits }, routing);
   return { relay, announcements, ear: new Ear(announcements) };

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { acknowledge } from "../../../src/event/acknowledgement.ts";
 import type { Report } from "../../../src/event/delivery.ts";
 import type { Message } from "../../../src/event/message.ts";
+import { allShards } from "../../../src/event/shard.ts";
 import { OutriderError } from "../../../src/foundation/errors.ts";
 import type { RelayLimits } from "../../../src/relay/polling-publisher.ts";
 import { MemoryOutbox } from "../../support/memory-outbox.ts";
@@ -281,5 +282,63 @@ describe("relay", () => {
       expect(outbox.calls).toMatchObject({ look, claim });
       await outbox.write({});
       await ear.until(isEmpty(outbox));
+    }));
+
+  it("lets nothing overtake an event that was left out for want of trust", async () => {
+    const outbox = new MemoryOutbox();
+    const publisher = new ScriptedPublisher();
+    const all = new Set(allShards);
+    let lapses = 0;
+    const shards = {
+      start: async () => undefined,
+      stop: async () => undefined,
+      // The keeper notices nothing: the lease was renewed before anybody asked.
+      claimable: () => all,
+      mayPublish: () => {
+        lapses -= 1;
+        return lapses < 0;
+      },
+      handBackDrained: async () => undefined,
+    };
+    const { relay, ear, announcements } = makeRelay(outbox, publisher, {
+      shards,
+      limits: { batchEventsMax: 2 },
+    });
+    publisher.unansweredCalls = 1;
+    await outbox.write({}, {}, {}, {}, {}, {});
+    announcements.subscribe(({ type }) => {
+      // The repetition of the first batch falls into a lapse; the second batch does not.
+      if (type === "broker-lost") lapses = 1;
+    });
+    await relay.start();
+    await ear.until(isEmpty(outbox));
+    await relay.stop();
+    expect(lapses).toBeLessThan(0);
+    const firsts = [...new Set(publisher.published.map(({ seq }) => Number(seq)))];
+    expect(firsts).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  it("ends for a send that is stuck, also when nothing else is to be sent", () =>
+    onStage(async ({ relay, outbox, publisher }) => {
+      publisher.publish = async () => {
+        throw new OutriderError("PUBLISH_STUCK", "stuck");
+      };
+      await outbox.write({});
+      await relay.start();
+      await expect(relay.finished()).rejects.toMatchObject({ code: "PUBLISH_STUCK" });
+    }));
+
+  it("publishes what stands before an event that cannot be translated, and only then blocks", () =>
+    onStage(async ({ relay, ear, outbox, publishedSeqs }) => {
+      await outbox.write(
+        { aggregateId: "a" },
+        { aggregateId: "a", topic: "not a topic" },
+        { aggregateId: "a" },
+      );
+      await relay.start();
+      await ear.next("aggregate-blocked");
+      await ear.until(() => outbox.remaining.length === 2);
+      expect(publishedSeqs()).toEqual([1]);
+      expect(outbox.remaining.map(({ seq }) => seq)).toEqual(["2", "3"]);
     }));
 });

@@ -1,0 +1,24 @@
+/** Every row of the matrix, in its order. */
+import { fleetRow } from "./fleet.ts";
+import type { Row } from "./row.ts";
+import { brokerRows } from "./rows-brokers.ts";
+import { hostRows } from "./rows-host.ts";
+import { kafkaRows } from "./rows-kafka.ts";
+import { postgresRows } from "./rows-postgres.ts";
+import { relayRows } from "./rows-relays.ts";
+import { tableRows } from "./rows-table.ts";
+
+const numberOf = ({ id }: Row): number => Number(id.slice(1));
+
+export const matrix: readonly Row[] = [
+  ...relayRows,
+  ...kafkaRows,
+  ...brokerRows,
+  ...postgresRows,
+  ...tableRows,
+  ...hostRows,
+  fleetRow,
+].sort((a, b) => numberOf(a) - numberOf(b));
+
+/** The rows that run in every test run: below a minute together. */
+export const shortIds: readonly string[] = ["F1", "F2", "F3", "F4", "F7", "F11"];

@@ -1,0 +1,16 @@
+/** What a row asks for before it begins. */
+import type { Pair } from "../support/standby.ts";
+import type { LoadOptions } from "./load.ts";
+
+export interface Play {
+  /** Fewer repetitions and shorter calm. */
+  readonly isShort?: boolean;
+  readonly brokers?: 1 | 3;
+  readonly relays?: number;
+  readonly partitions?: number;
+  readonly topicSettings?: Readonly<Record<string, string>>;
+  /** A primary with a standby instead of the server of the stage; writers come through the proxy too. */
+  readonly pair?: Pair;
+  readonly load?: Partial<LoadOptions>;
+  readonly relayEnvironment?: Readonly<Record<string, string>>;
+}

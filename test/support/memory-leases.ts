@@ -1,0 +1,66 @@
+/** The lease table as a model that several relays share, with a clock of its own. */
+import { allShards } from "../../src/event/shard.ts";
+import { OutriderError } from "../../src/foundation/errors.ts";
+import type { Leases, Renewal, Term } from "../../src/lease/lease.ts";
+
+interface Row {
+  holder: string | null;
+  term: number;
+  expiresAtMs: number;
+}
+
+export class LeaseTable {
+  readonly #nowMs: () => number;
+  readonly #ttlMs: number;
+  readonly rows = new Map<number, Row>(allShards.map((shard) => [shard, { holder: null, term: 0, expiresAtMs: 0 }]));
+  readonly members = new Map<string, number>();
+  isAway = false;
+
+  constructor(nowMs: () => number, ttlMs: number) {
+    this.#nowMs = nowMs;
+    this.#ttlMs = ttlMs;
+  }
+
+  /** The leases as this member sees them. */
+  of(member: string): Leases {
+    const answer = () => {
+      if (this.isAway) throw new OutriderError("OUTBOX_UNAVAILABLE", "away", { retriable: true });
+    };
+    const own = ({ shard, term }: Term) => {
+      const row = this.rows.get(shard);
+      return row?.holder === member && String(row.term) === term ? row : undefined;
+    };
+    const handBack = async (terms: readonly Term[]) => {
+      answer();
+      for (const term of terms) Object.assign(own(term) ?? {}, { holder: null });
+    };
+    return {
+      renew: async (held): Promise<Renewal> => {
+        answer();
+        const expiresAtMs = this.#nowMs() + this.#ttlMs;
+        this.members.set(member, expiresAtMs);
+        const renewed = held.filter((term) => {
+          const row = own(term);
+          if (row !== undefined) row.expiresAtMs = expiresAtMs;
+          return row !== undefined;
+        });
+        const membersCount = [...this.members.values()].filter((until) => until > this.#nowMs()).length;
+        return { renewed, membersCount };
+      },
+      acquire: async (count) => {
+        answer();
+        const free = [...this.rows].filter(([, row]) => row.holder === null || row.expiresAtMs <= this.#nowMs());
+        return free.slice(0, count).map(([shard, row]) => {
+          Object.assign(row, { holder: member, term: row.term + 1, expiresAtMs: this.#nowMs() + this.#ttlMs });
+          return { shard, term: String(row.term) };
+        });
+      },
+      handBack,
+      leave: async (terms) => {
+        await handBack(terms);
+        this.members.delete(member);
+      },
+      close: async () => undefined,
+    };
+  }
+}

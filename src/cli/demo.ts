@@ -29,7 +29,7 @@ export function demoCommand(): Command {
     .option("--aggregates <number>", "aggregates they share, 1 to 100000", wholeNumber(1, 100_000), 50)
     .option(
       "--relays <number>",
-      "relays on the one outbox, 1 to 4; more than one double the work, and need Kafka",
+      "relays that share the outbox, 1 to 4; more than one need Kafka",
       wholeNumber(1, 4),
       1,
     )

@@ -1,9 +1,9 @@
 /** Rows in which PostgreSQL, or the way to it, is hurt. */
 import { OutriderError } from "../../src/foundation/errors.ts";
-import { startPgBouncer } from "./pgbouncer.ts";
 import { type Pair, startPair } from "../support/standby.ts";
 import { inFlightMax } from "./crew.ts";
 import { auditedBy, removedFrom } from "./evidence.ts";
+import { startPgBouncer } from "./pgbouncer.ts";
 import type { Preparation, Row } from "./row.ts";
 import type { Scene } from "./scene.ts";
 import { Impossible } from "./stage.ts";

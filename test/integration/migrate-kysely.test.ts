@@ -13,9 +13,8 @@ import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { outriderMigrations } from "../../src/migrations.ts";
 import { migrate } from "../../src/outbox/migrator.ts";
 import { describeSchema } from "../support/catalog.ts";
+import { all } from "../support/migration-names.ts";
 import { type PlainDatabase, plainDatabase } from "../support/plain-database.ts";
-
-const all = ["0001_undispatched_events", "0002_enqueue_function"];
 
 /** What an application of its own migrates, with Kysely's default table names. */
 const applicationMigrations: MigrationProvider = {
@@ -80,8 +79,13 @@ describe("Kysely's Migrator", () => {
         (await describeSchema(client, "public")).filter((line) => line.includes("outbox_migration")),
       );
       expect(await run(migrator.migrateToLatest())).toEqual([]);
-      expect(await run(migrator.migrateDown())).toEqual([`${all[1]} Success`]);
-      expect(await run(migrator.migrateTo(NO_MIGRATIONS))).toEqual([`${all[0]} Success`]);
+      expect(await run(migrator.migrateDown())).toEqual([`${all.at(-1)} Success`]);
+      expect(await run(migrator.migrateTo(NO_MIGRATIONS))).toEqual(
+        all
+          .slice(0, -1)
+          .toReversed()
+          .map((name) => `${name} Success`),
+      );
       expect(await describeSchema(client, "events")).toEqual([]);
     },
   );
@@ -92,9 +96,9 @@ describe("Kysely's Migrator", () => {
     expect(await run(application.migrateToLatest())).toEqual(["001_orders Success"]);
     expect(await run(migrator.migrateToLatest())).toEqual(all.map((name) => `${name} Success`));
     expect(await run(application.migrateToLatest())).toEqual([]);
-    expect(await run(migrator.migrateTo(NO_MIGRATIONS))).toHaveLength(2);
+    expect(await run(migrator.migrateTo(NO_MIGRATIONS))).toHaveLength(all.length);
     expect(await run(application.migrateTo(NO_MIGRATIONS))).toEqual(["001_orders Success"]);
-    expect(await run(migrator.migrateToLatest())).toHaveLength(2);
+    expect(await run(migrator.migrateToLatest())).toHaveLength(all.length);
     expect(await run(application.migrateToLatest())).toEqual(["001_orders Success"]);
   });
 
@@ -108,11 +112,11 @@ describe("Kysely's Migrator", () => {
 
   it("shares the bookkeeping with our own migrator: either finds what the other did", async () => {
     const migrator = outbox(outriderMigrations({ schema: "public" }));
-    expect(await run(migrator.migrateToLatest())).toHaveLength(2);
+    expect(await run(migrator.migrateToLatest())).toHaveLength(all.length);
     expect((await migrate(client, { schema: "public" })).migrations).toEqual([]);
     const made = ours(await describeSchema(client, "public"));
     await migrate(client, { schema: "other" });
-    expect(await run(outboxIn("other").migrateToLatest())).toHaveLength(2);
+    expect(await run(outboxIn("other").migrateToLatest())).toHaveLength(all.length);
     expect(ours(await describeSchema(client, "other"))).toEqual(
       made.map((line) => line.replaceAll("public", "other")),
     );

@@ -3,10 +3,10 @@ import type pg from "pg";
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { OutriderError } from "../../src/foundation/errors.ts";
 import { type MigrateOptions, migrate } from "../../src/outbox/migrator.ts";
+import { all } from "../support/migration-names.ts";
 import { type PlainDatabase, plainDatabase } from "../support/plain-database.ts";
 import { postgresServers } from "../support/postgres-servers.ts";
 
-const all = ["0001_undispatched_events", "0002_enqueue_function"];
 const servers = await postgresServers(inject("postgresUrl"));
 afterAll(() => Promise.all(servers.map((server) => server.stop())));
 

@@ -4,10 +4,10 @@ import { afterAll, afterEach, beforeEach, describe, expect, inject, it } from "v
 import { OutriderError } from "../../src/foundation/errors.ts";
 import { type MigrateOptions, migrate, pendingMigrations } from "../../src/outbox/migrator.ts";
 import { describeSchema } from "../support/catalog.ts";
+import { all } from "../support/migration-names.ts";
 import { type PlainDatabase, plainDatabase } from "../support/plain-database.ts";
 import { postgresServers } from "../support/postgres-servers.ts";
 
-const all = ["0001_undispatched_events", "0002_enqueue_function"];
 const servers = await postgresServers(inject("postgresUrl"));
 afterAll(() => Promise.all(servers.map((server) => server.stop())));
 
@@ -127,10 +127,10 @@ describe.each(servers)("on $label", ({ url }) => {
   it("goes up and down by steps", async () => {
     expect((await migrate(client, { schema: "public", to: all[0] })).migrations).toEqual([all[0]]);
     const first = await describeSchema(client, "public");
-    expect((await migrate(client, { schema: "public" })).migrations).toEqual([all[1]]);
-    expect((await migrate(client, { schema: "public", direction: "down", to: all[0] })).migrations).toEqual([
-      all[1],
-    ]);
+    expect((await migrate(client, { schema: "public" })).migrations).toEqual(all.slice(1));
+    expect((await migrate(client, { schema: "public", direction: "down", to: all[0] })).migrations).toEqual(
+      all.slice(1).toReversed(),
+    );
     expect(await describeSchema(client, "public")).toEqual(first);
     expect((await migrate(client, { schema: "public", direction: "down" })).migrations).toEqual([all[0]]);
     expect(await describeSchema(client, "public")).toEqual([]);

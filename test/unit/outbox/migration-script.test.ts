@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { knownMigrations } from "../../../src/outbox/migration-files.ts";
 import { checkSchemaName, openingOf, renderSql } from "../../../src/outbox/migration-script.ts";
+import { all } from "../../support/migration-names.ts";
 
 describe("the shipped files", () => {
   const migrations = knownMigrations();
@@ -43,9 +44,10 @@ describe("the script", () => {
 
   it("applies forwards and reverts backwards", () => {
     const order = (text: string) => [...text.matchAll(/where name = '(\d{4})/g)].map(([, number]) => number);
-    expect(order(renderSql({ schema: "s" }))).toEqual(["0001", "0002"]);
-    expect(new Set(order(renderSql({ schema: "s", direction: "down" })))).toEqual(new Set(["0002", "0001"]));
-    expect(order(renderSql({ schema: "s", direction: "down" }))[0]).toBe("0002");
+    const numbers = all.map((name) => name.slice(0, 4));
+    expect(order(renderSql({ schema: "s" }))).toEqual(numbers);
+    const down = order(renderSql({ schema: "s", direction: "down" }));
+    expect([...new Set(down)]).toEqual(numbers.toReversed());
     expect(order(renderSql({ schema: "s", to: "0001_undispatched_events" }))).toEqual(["0001"]);
   });
 

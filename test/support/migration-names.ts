@@ -1,0 +1,9 @@
+import { readdirSync } from "node:fs";
+
+const suffix = ".up.sql";
+
+/** Every migration there is, in order: read from the folder, not from the code under test. */
+export const all: readonly string[] = readdirSync(new URL("../../migrations", import.meta.url))
+  .filter((file) => file.endsWith(suffix))
+  .map((file) => file.slice(0, -suffix.length))
+  .sort();

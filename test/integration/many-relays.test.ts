@@ -23,7 +23,7 @@ it("shares 64 shards fairly among relays that come, die and stop", { timeout: 12
     console.log(`seed ${seed}, history in ${directory}\n${lineOf(result)}`);
     expect(result).toMatchObject({ violations: [], missing: 0, phantom: 0, inversions: 0 });
     // Nobody keeps more than its share; who comes last may have a little less.
-    expect(result.figures?.sharesAtStart?.[0]).toBe(22);
+    expect(Math.max(...[result.figures?.sharesAtStart ?? 0].flat())).toBe(22);
     expect(result.figures).toMatchObject({
       sharesAfterKill: [32, 32],
       sharesAlone: [64],

@@ -21,6 +21,8 @@ import type {
   Fault,
   Look,
   Outbox,
+  SearchRequest,
+  SearchStop,
   WriterDescription,
 } from "./outbox.ts";
 import { PostgresSession, sqlstateOf } from "./postgres-connection.ts";
@@ -32,6 +34,7 @@ import {
   quoteIdentifier,
   removeByKeyStatement,
   removeStatement,
+  searchStatement,
 } from "./statements.ts";
 
 /** The tables as Kysely types them; only the columns that its statements name. */
@@ -177,6 +180,20 @@ export class PostgresOutbox implements Outbox {
       limits.payloadBytesMax,
     ]);
     return row === undefined ? undefined : toEvent(row);
+  }
+
+  /** On the session of the removals: a claim must not wait for it, and a removal can for a moment. */
+  async search({ ranges, rowsMax, blocked }: SearchRequest): Promise<readonly SearchStop[]> {
+    const rows = await this.#remover.query<[number, string, string, boolean]>(searchStatement(this.#table), [
+      ranges.map(({ shard }) => shard),
+      ranges.map(({ from }) => from.createdAt),
+      ranges.map(({ from }) => from.seq),
+      ranges.map(({ until }) => until.createdAt),
+      ranges.map(({ until }) => until.seq),
+      rowsMax,
+      blocked,
+    ]);
+    return rows.map(([shard, createdAt, seq, isFound]) => ({ shard, createdAt, seq, isFound }));
   }
 
   async remove(acks: readonly Ack[]): Promise<number> {

@@ -92,6 +92,36 @@ export function claimStatement(table: string, type: PayloadType): string {
  where bytes_before is null or bytes_before < $7`;
 }
 
+/**
+ * Per shard, the first row of a range that is not blocked, or the last one that was looked at. `$1`
+ * shards, `$2..$3` from, `$4..$5` until, `$6` rows a shard, `$7` blocked aggregates.
+ *
+ * The limit stands inside, on the rows looked at: outside, on the rows found, it would let one blocked
+ * aggregate of a million rows be read in one go. The numbering follows the index, so nothing is sorted,
+ * and the outer limit ends the reading at the first row found.
+ */
+export function searchStatement(table: string): string {
+  return `select c.shard, to_json(stop.created_at)#>>'{}', stop.seq::text, not stop.is_blocked
+  from unnest($1::smallint[], $2::timestamptz[], $3::bigint[], $4::timestamptz[], $5::bigint[])
+         as c (shard, from_time, from_seq, until_time, until_seq)
+ cross join lateral (
+   select seen.created_at, seen.seq, seen.is_blocked
+     from (
+       select o.created_at, o.seq, o.aggregate_id = any ($7::text[]) as is_blocked,
+              row_number() over (order by o.created_at, o.seq) as place
+         from ${table} as o
+        where o.shard = c.shard
+          and (o.created_at, o.seq) > (c.from_time, c.from_seq)
+          and (o.created_at, o.seq) <= (c.until_time, c.until_seq)
+        order by o.created_at, o.seq
+        limit $6
+     ) as seen
+    where not seen.is_blocked or seen.place = $6
+    order by seen.place
+    limit 1
+ ) as stop`;
+}
+
 /** The columns of `claimStatement`, for the one event that a blocked aggregate tries again. */
 export function headStatement(table: string, type: PayloadType): string {
   return `select shard, seq::text, to_json(created_at)#>>'{}', event_id::text, aggregate_id, event_type, aggregate_type,

@@ -1,6 +1,6 @@
 /**
  * How far each shard has been claimed. A cursor is a hint that keeps a claim from walking over the
- * dead index entries of deleted rows; a sweep forgets all cursors, so nothing is lost by a wrong one.
+ * dead index entries of deleted rows; a sweep looks behind all of them, so nothing is lost by a wrong one.
  *
  * A shard that was read to its end moves up to the fence itself, because nothing can appear below
  * it; a shard that was cut moves up to its last event.
@@ -103,16 +103,24 @@ export class Cursors {
 
   /** Claim this shard again from just before `position`: an aggregate came out of its block there. */
   rewind(shard: number, position: Position): void {
-    const before = markOf({ createdAt: position.createdAt, seq: String(BigInt(position.seq) - 1n) });
-    for (const marks of [this.#positions, this.#highWater]) {
-      const current = marks.get(shard);
-      if (current !== undefined && isBelow(before, current)) marks.set(shard, before);
-    }
+    this.#lower(this.#positions, shard, position);
+    this.#lower(this.#highWater, shard, position);
   }
 
-  /** Claim everything again from the beginning; what turns up below the high-water mark is late. */
-  sweep(): void {
-    this.#positions.clear();
+  #lower(marks: Map<number, Mark>, shard: number, { createdAt, seq }: Position): void {
+    const before = markOf({ createdAt, seq: String(BigInt(seq) - 1n) });
+    const current = marks.get(shard);
+    if (current !== undefined && isBelow(before, current)) marks.set(shard, before);
+  }
+
+  /** The shards that have been claimed from, each with how far. */
+  get passed(): readonly ShardCursor[] {
+    return [...this.#positions].map(([shard, { createdAt, seq }]) => ({ shard, createdAt, seq }));
+  }
+
+  /** Claim this shard again from just before `position`, where a row was found; it counts as late. */
+  goBack(shard: number, position: Position): void {
+    this.#lower(this.#positions, shard, position);
   }
 
   /** After an outage nothing is known any more: the database may be another one with another clock. */

@@ -23,6 +23,7 @@ import { type Batch, formBatch, withoutBlocked } from "./lanes.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
 import { OwnedShards, type ShardLeases } from "./owned-shards.ts";
 import { eventsToClaim, type PollLimits, pauseMs } from "./pace.ts";
+import { Sweep } from "./sweep.ts";
 import type { BlockPolicy } from "./verdict.ts";
 
 export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, BlockPolicy {
@@ -53,11 +54,11 @@ export class PollingPublisher {
   readonly #fenceWatch: FenceWatch;
   readonly #blocked: BlockedAggregates;
   readonly #retries: BlockRetries;
+  readonly #lookBack: Sweep;
   readonly #outage: Outage;
   #publishing: Promise<void> = Promise.resolve();
   /** What ended a publish for good; the next round throws it, events or not. */
   #fault: unknown;
-  #isSweepDue = false;
   #isFull = false;
   #idlePolls = 0;
   /** The outbox's mark at the last poll that found nothing and nobody writing; null when there was none. */
@@ -77,6 +78,7 @@ export class PollingPublisher {
     const { mayPublish } = this.#shards;
     const own = { blocked: this.#blocked, line: this.#line, cursors: this.#cursors, mayPublish };
     this.#retries = new BlockRetries({ ...parts, ...own }, limits, routing, signal);
+    this.#lookBack = new Sweep(outbox, parts.clock);
     this.#outage = new Outage("outbox", parts, limits);
   }
 
@@ -88,9 +90,9 @@ export class PollingPublisher {
     return this.#line.connect(this.#limits.failFast);
   }
 
-  /** Asks for a look from the beginning of the outbox, as soon as nothing is in flight. */
+  /** Asks for a look behind the cursors. */
   sweepSoon(): void {
-    this.#isSweepDue = true;
+    this.#lookBack.soon();
   }
 
   /** Runs until the signal fires and everything in flight is settled. Rejects only for a bug or a stuck send. */
@@ -105,6 +107,7 @@ export class PollingPublisher {
       }
     }
     await this.#settle();
+    await this.#lookBack.settle();
     // Should it fail, the next holder of these shards counts a few rejections less.
     await this.#blocked.sync().catch(() => undefined);
   }
@@ -113,13 +116,11 @@ export class PollingPublisher {
     if (this.#fault !== undefined) throw this.#fault;
     await this.#followLeases();
     await this.#blocked.sync();
-    if (this.#isSweepDue) await this.#sweep();
+    await this.#sweep();
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     const mark = this.#idlePolls > 0 ? await this.#parts.outbox.peek() : null;
-    if (mark !== null && mark === this.#quietMark) {
-      return this.#rest();
-    }
+    if (mark !== null && mark === this.#quietMark) return this.#rest();
     const { events, isCut, isQuiet } = await this.#claim();
     // The mark is older than the look: whatever was written since either changes it or was seen open.
     this.#quietMark = isQuiet ? mark : null;
@@ -198,9 +199,11 @@ export class PollingPublisher {
   }
 
   async #sweep(): Promise<void> {
-    await this.#settle();
-    this.#isSweepDue = false;
-    this.#cursors.sweep();
+    const ground = () => ({ passed: this.#cursors.passed, blocked: this.#blocked.ids });
+    const { found, isDone } = this.#lookBack.step(ground);
+    if (found.length > 0) await this.#settle();
+    for (const { shard, ...position } of found) this.#cursors.goBack(shard, position);
+    if (!isDone) return;
     this.#blocked.refresh();
     this.#quietMark = null;
     this.#parts.announcements.announce({ type: "swept" });

@@ -62,6 +62,11 @@ export interface Claim {
   readonly events: readonly OutboxEvent[];
   /** True when the limits of the whole batch ended it: shards after the last one were not visited. */
   readonly isCut: boolean;
+  /**
+   * Shards in which very many rows of blocked aggregates were passed over, and how far: there is more
+   * behind. So one blocked aggregate of a million rows does not make every claim wait.
+   */
+  readonly passed?: readonly ShardCursor[];
 }
 
 export interface SearchRequest {

@@ -65,14 +65,17 @@ export class Cursors {
     }
     const cutAt = claim.isCut ? claim.events.at(-1)?.shard : undefined;
     const end = { ...startOf(fence), at: fence };
+    const passedAt = new Map((claim.passed ?? []).map((cursor) => [cursor.shard, cursor]));
     let hasVisited = true;
     let crowd = 0;
     for (const { shard } of plan.cursors) {
       const isFull = (countOf.get(shard) ?? 0) >= plan.eventsPerShardMax;
-      if (!hasVisited || isFull || shard === cutAt) crowd += 1;
+      // Where a claim ended among blocked rows: neither full nor at the end of the shard.
+      const passed = passedAt.get(shard);
+      if (!hasVisited || isFull || shard === cutAt || passed !== undefined) crowd += 1;
       if (hasVisited) {
-        const last = lastOf.get(shard);
-        this.#raise(shard, last !== undefined && (isFull || shard === cutAt) ? markOf(last) : end);
+        const last = isFull || shard === cutAt ? lastOf.get(shard) : passed;
+        this.#raise(shard, last === undefined ? end : markOf(last));
       }
       if (shard === cutAt) hasVisited = false;
     }

@@ -54,7 +54,7 @@ export class PollingPublisher {
   readonly #fenceWatch: FenceWatch;
   readonly #blocked: BlockedAggregates;
   readonly #retries: BlockRetries;
-  readonly #lookBack: Sweep;
+  readonly #sweep: Sweep;
   readonly #outage: Outage;
   #publishing: Promise<void> = Promise.resolve();
   /** What ended a publish for good; the next round throws it, events or not. */
@@ -78,7 +78,7 @@ export class PollingPublisher {
     const { mayPublish } = this.#shards;
     const own = { blocked: this.#blocked, line: this.#line, cursors: this.#cursors, mayPublish };
     this.#retries = new BlockRetries({ ...parts, ...own }, limits, routing, signal);
-    this.#lookBack = new Sweep(outbox, parts.clock);
+    this.#sweep = new Sweep({ ...parts, ...own });
     this.#outage = new Outage("outbox", parts, limits);
   }
 
@@ -92,7 +92,7 @@ export class PollingPublisher {
 
   /** Asks for a look behind the cursors. */
   sweepSoon(): void {
-    this.#lookBack.soon();
+    this.#sweep.soon();
   }
 
   /** Runs until the signal fires and everything in flight is settled. Rejects only for a bug or a stuck send. */
@@ -107,7 +107,7 @@ export class PollingPublisher {
       }
     }
     await this.#settle();
-    await this.#lookBack.settle();
+    await this.#sweep.settle();
     // Should it fail, the next holder of these shards counts a few rejections less.
     await this.#blocked.sync().catch(() => undefined);
   }
@@ -116,12 +116,13 @@ export class PollingPublisher {
     if (this.#fault !== undefined) throw this.#fault;
     await this.#followLeases();
     await this.#blocked.sync();
-    await this.#sweep();
+    // An outbox in which nothing new is written would otherwise be left alone, whatever was found.
+    if (await this.#sweep.step(() => this.#settle())) this.#quietMark = null;
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     const mark = this.#idlePolls > 0 ? await this.#parts.outbox.peek() : null;
     if (mark !== null && mark === this.#quietMark) return this.#rest();
-    const { events, isCut, isQuiet } = await this.#claim();
+    const { events, isCut, isAtEnd, isQuiet } = await this.#claim();
     // The mark is older than the look: whatever was written since either changes it or was seen open.
     this.#quietMark = isQuiet ? mark : null;
     const batch = formBatch(events, this.#routing, this.#blocked.has);
@@ -133,11 +134,11 @@ export class PollingPublisher {
         this.#fault = fault;
       });
     }
-    this.#idlePolls = events.length > 0 ? 0 : this.#idlePolls + 1;
+    this.#idlePolls = isAtEnd ? this.#idlePolls + 1 : 0;
     await this.#wait(isCut);
   }
 
-  async #claim(): Promise<Claim & { readonly isQuiet: boolean }> {
+  async #claim(): Promise<Claim & { readonly isAtEnd: boolean; readonly isQuiet: boolean }> {
     const { clock, outbox, announcements } = this.#parts;
     const startedMs = clock.monotonicMs();
     const mark = await this.#fenceWatch.take();
@@ -163,7 +164,8 @@ export class PollingPublisher {
       fenceLagMs: (mark.clock - mark.fence) / 1000,
       durationMs: clock.monotonicMs() - startedMs,
     });
-    return { ...claim, isQuiet: claim.events.length === 0 && mark.fence === mark.clock };
+    const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0;
+    return { ...claim, isAtEnd, isQuiet: isAtEnd && mark.fence === mark.clock };
   }
 
   #claimLimits(): ClaimLimits {
@@ -196,17 +198,6 @@ export class PollingPublisher {
     this.#blocked.own(kept, all);
     this.#quietMark = null;
     await this.#shards.handBack();
-  }
-
-  async #sweep(): Promise<void> {
-    const ground = () => ({ passed: this.#cursors.passed, blocked: this.#blocked.ids });
-    const { found, isDone } = this.#lookBack.step(ground);
-    if (found.length > 0) await this.#settle();
-    for (const { shard, ...position } of found) this.#cursors.goBack(shard, position);
-    if (!isDone) return;
-    this.#blocked.refresh();
-    this.#quietMark = null;
-    this.#parts.announcements.announce({ type: "swept" });
   }
 
   async #retryBlocked(): Promise<void> {

@@ -17,29 +17,28 @@ import { beginning, type Position } from "../event/position.ts";
 import type { ShardCursor } from "../event/shard.ts";
 import type { Clock } from "../foundation/clock.ts";
 import type { Outbox } from "../outbox/outbox.ts";
+import type { Announcements } from "./announcements.ts";
+import type { BlockedAggregates } from "./blocked-aggregates.ts";
+import type { Cursors } from "./cursors.ts";
 import { isOutboxTrouble } from "./delivery-line.ts";
 
 /** Rows that one piece looks at, over all shards. */
 const pieceRowsMax = 20_000;
 /** Pauses for so many times the time that a piece took: a sweep costs at most a twentieth of a connection. */
 const pausesPerPiece = 19;
+/** A piece whose answer came hours late, because the process was stopped meanwhile, cost nobody that time. */
+const pauseMsMax = 30_000;
 
-/** What a piece needs to know, as it is when the piece begins. */
-export interface SweepGround {
-  readonly passed: readonly ShardCursor[];
-  readonly blocked: readonly string[];
-}
-
-export interface SweepStep {
-  /** Rows to go back to, one a shard. */
-  readonly found: readonly ShardCursor[];
-  /** True once after everything was looked at. */
-  readonly isDone: boolean;
+export interface SweepParts {
+  readonly outbox: Outbox;
+  readonly clock: Clock;
+  readonly announcements: Announcements;
+  readonly cursors: Cursors;
+  readonly blocked: BlockedAggregates;
 }
 
 export class Sweep {
-  readonly #outbox: Outbox;
-  readonly #clock: Clock;
+  readonly #parts: SweepParts;
   /** What is still to be looked at: shards, and from where. Undefined while nothing is asked for. */
   #rest: Map<number, Position> | undefined;
   #isAskedFor = false;
@@ -48,9 +47,8 @@ export class Sweep {
   #found: ShardCursor[] = [];
   #failure: unknown;
 
-  constructor(outbox: Outbox, clock: Clock) {
-    this.#outbox = outbox;
-    this.#clock = clock;
+  constructor(parts: SweepParts) {
+    this.#parts = parts;
   }
 
   /** Asks for a sweep; while one is under way, for one more after it. */
@@ -58,24 +56,32 @@ export class Sweep {
     this.#isAskedFor = true;
   }
 
-  /** Starts the next piece when it is time, and says what the last one found. Never waits. */
-  step(ground: () => SweepGround): SweepStep {
+  /**
+   * Goes back to what the last piece found, once nothing is in flight, and starts the next one when it
+   * is time; waits for no piece. Returns whether there may be something to claim.
+   */
+  async step(settleFlight: () => Promise<void>): Promise<boolean> {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#looking !== undefined) return { found: [], isDone: false };
+    if (this.#looking !== undefined) return false;
+    const { announcements, blocked, clock, cursors } = this.#parts;
     const found = this.#found;
+    if (found.length > 0) await settleFlight();
     this.#found = [];
+    for (const { shard, createdAt, seq } of found) cursors.goBack(shard, { createdAt, seq });
     if (this.#rest?.size === 0) {
       this.#rest = undefined;
-      return { found, isDone: true };
+      blocked.refresh();
+      announcements.announce({ type: "swept" });
+      return true;
     }
     if (this.#rest === undefined && this.#isAskedFor) {
       this.#isAskedFor = false;
-      this.#rest = new Map(ground().passed.map(({ shard }) => [shard, beginning]));
+      this.#rest = new Map(cursors.passed.map(({ shard }) => [shard, beginning]));
     }
-    if (this.#rest !== undefined && this.#clock.monotonicMs() >= this.#notBeforeMs) {
-      this.#looking = this.#look(this.#rest, ground());
+    if (this.#rest !== undefined && clock.monotonicMs() >= this.#notBeforeMs) {
+      this.#looking = this.#look(this.#rest);
     }
-    return { found, isDone: false };
+    return found.length > 0;
   }
 
   /** Resolves when no piece is under way. */
@@ -83,32 +89,34 @@ export class Sweep {
     await this.#looking;
   }
 
-  async #look(rest: Map<number, Position>, ground: SweepGround): Promise<void> {
+  async #look(rest: Map<number, Position>): Promise<void> {
     try {
-      await this.#lookAtPiece(rest, ground);
+      await this.#lookAtPiece(rest);
     } catch (error) {
       // The loop meets an outage itself. What was not looked at is, at the next sweep.
-      if (!isOutboxTrouble(error)) this.#failure = error;
+      if (isOutboxTrouble(error)) this.#rest = undefined;
+      else this.#failure = error;
     } finally {
       this.#looking = undefined;
     }
   }
 
-  async #lookAtPiece(rest: Map<number, Position>, { passed, blocked }: SweepGround): Promise<void> {
-    const ranges = passed.flatMap(({ shard, ...until }) => {
+  async #lookAtPiece(rest: Map<number, Position>): Promise<void> {
+    const { blocked, clock, cursors, outbox } = this.#parts;
+    const ranges = cursors.passed.flatMap(({ shard, ...until }) => {
       const from = rest.get(shard);
       return from === undefined ? [] : [{ shard, from, until }];
     });
     rest.clear();
     if (ranges.length === 0) return;
-    const startedMs = this.#clock.monotonicMs();
+    const startedMs = clock.monotonicMs();
     const rowsMax = Math.ceil(pieceRowsMax / ranges.length);
-    const stops = await this.#outbox.search({ ranges, rowsMax, blocked });
+    const stops = await outbox.search({ ranges, rowsMax, blocked: blocked.ids });
     for (const stop of stops) {
       if (stop.isFound) this.#found.push(stop);
       else rest.set(stop.shard, stop);
     }
-    const endedMs = this.#clock.monotonicMs();
-    this.#notBeforeMs = endedMs + pausesPerPiece * (endedMs - startedMs);
+    const endedMs = clock.monotonicMs();
+    this.#notBeforeMs = endedMs + Math.min(pauseMsMax, pausesPerPiece * (endedMs - startedMs));
   }
 }

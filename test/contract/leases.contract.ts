@@ -43,7 +43,9 @@ export function describeLeases(name: string, open: () => Promise<LeasesUnderTest
         await expire();
         const ofB = await b.acquire(1);
         expect(ofB.map(({ shard }) => shard)).toEqual([ofA[0]?.shard]);
-        expect((await a.renew(ofA)).renewed.map(({ shard }) => shard).sort()).toEqual(ofA.slice(1).map(({ shard }) => shard));
+        expect((await a.renew(ofA)).renewed.map(({ shard }) => shard).sort()).toEqual(
+          ofA.slice(1).map(({ shard }) => shard),
+        );
       }));
 
     it("does not let an old term touch the new one", () =>

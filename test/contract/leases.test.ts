@@ -23,7 +23,9 @@ describeLeases("PostgreSQL", async () => {
   return {
     of: (member) => new PostgresLeases(database.config, member, 10_000),
     expire: async () => {
-      await client.query("update outrider_shard_leases set expires_at = now() - interval '1 second' where holder is not null");
+      await client.query(
+        "update outrider_shard_leases set expires_at = now() - interval '1 second' where holder is not null",
+      );
       await client.query("update outrider_members set expires_at = now() - interval '1 second'");
     },
     close: async () => {

@@ -69,7 +69,7 @@ const lines: { readonly [T in AnnouncementType]: readonly [Level, Sentence<T>] }
     "warn",
     ({ events }) => `${events} event(s) appeared behind the fence and are published late`,
   ],
-  swept: ["debug", () => "looking from the beginning of the outbox again"],
+  swept: ["debug", () => "looked at everything behind the cursors"],
   "backlog-counted": ["info", ({ events, isMore }) => `${isMore ? "more than " : ""}${events} event(s) wait`],
 };
 

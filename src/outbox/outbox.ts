@@ -62,6 +62,25 @@ export interface Claim {
   readonly events: readonly OutboxEvent[];
   /** True when the limits of the whole batch ended it: shards after the last one were not visited. */
   readonly isCut: boolean;
+  /**
+   * Shards in which very many rows of blocked aggregates were passed over, and how far: there is more
+   * behind. So one blocked aggregate of a million rows does not make every claim wait.
+   */
+  readonly passed?: readonly ShardCursor[];
+}
+
+export interface SearchRequest {
+  /** Where to look, shard by shard: behind `from`, up to and including `until`. */
+  readonly ranges: readonly { readonly shard: number; readonly from: Position; readonly until: Position }[];
+  /** At most so many rows of each shard are looked at. */
+  readonly rowsMax: number;
+  /** Aggregates to pass over. */
+  readonly blocked: readonly string[];
+}
+
+/** Where the search of one shard ended: at the first row that is not blocked, or after `rowsMax` rows. */
+export interface SearchStop extends ShardCursor {
+  readonly isFound: boolean;
 }
 
 export interface Backlog {
@@ -96,6 +115,11 @@ export interface Outbox {
     from: Position,
     limits: ClaimLimits,
   ): Promise<OutboxEvent | undefined>;
+  /**
+   * Looks for rows that the cursors have passed over; reads no payload. May run beside a claim. Shards
+   * that were searched to the end, with nothing found, are left out of the answer.
+   */
+  search(request: SearchRequest): Promise<readonly SearchStop[]>;
   /** Deletes what was acknowledged; returns how many rows were still there. */
   remove(acks: readonly Ack[]): Promise<number>;
   /** Counts at most `countMax` rows. */

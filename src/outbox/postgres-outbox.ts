@@ -12,6 +12,7 @@ import type { OutboxEvent } from "../event/event.ts";
 import { isoOfMicros, microsOfIso, type Position } from "../event/position.ts";
 import { OutriderError } from "../foundation/errors.ts";
 import type { DatabaseConfig } from "./database-config.ts";
+import { type ClaimRow, type EventRow, toClaim, toEvent } from "./event-rows.ts";
 import { factsStatement, judge, type TableFacts } from "./inspection.ts";
 import type {
   Backlog,
@@ -21,10 +22,13 @@ import type {
   Fault,
   Look,
   Outbox,
+  SearchRequest,
+  SearchStop,
   WriterDescription,
 } from "./outbox.ts";
 import { PostgresSession, sqlstateOf } from "./postgres-connection.ts";
 import {
+  claimAroundBlockedStatement,
   claimStatement,
   headStatement,
   lookStatement,
@@ -32,6 +36,7 @@ import {
   quoteIdentifier,
   removeByKeyStatement,
   removeStatement,
+  searchStatement,
 } from "./statements.ts";
 
 /** The tables as Kysely types them; only the columns that its statements name. */
@@ -40,20 +45,8 @@ interface Schema {
   outrider_migrations: { name: string };
 }
 
-type EventRow = [
-  shard: number,
-  seq: string,
-  createdAt: string,
-  eventId: string,
-  aggregateId: string,
-  eventType: string | null,
-  aggregateType: string | null,
-  topic: string | null,
-  headers: string | null,
-  payload: string | Uint8Array | null,
-  payloadBytes: number,
-  rowHint: string,
-];
+/** Rows of one shard that a claim looks at while something is blocked: 20 ms of reading. */
+const rowsLookedAtMax = 10_000;
 
 /** Builds statements only; they run on the sessions below, which know about time-outs. */
 function statementBuilder(schema: string) {
@@ -146,7 +139,9 @@ export class PostgresOutbox implements Outbox {
 
   async claim({ cursors, fence, limits, blocked }: ClaimRequest): Promise<Claim> {
     if (fence === Number.NEGATIVE_INFINITY) return { events: [], isCut: false };
-    const rows = await this.reader.query<EventRow>(claimStatement(this.#table, await this.#typeOfPayload()), [
+    const statementOf = blocked.length === 0 ? claimStatement : claimAroundBlockedStatement;
+    const lookedAtMax = Math.max(rowsLookedAtMax, limits.eventsPerShardMax);
+    const rows = await this.reader.query<ClaimRow>(statementOf(this.#table, await this.#typeOfPayload()), [
       cursors.map(({ shard }) => shard),
       cursors.map(({ createdAt }) => createdAt),
       cursors.map(({ seq }) => seq),
@@ -155,11 +150,9 @@ export class PostgresOutbox implements Outbox {
       limits.eventsMax,
       limits.bytesMax,
       limits.payloadBytesMax,
-      blocked,
+      ...(blocked.length === 0 ? [] : [blocked, lookedAtMax]),
     ]);
-    const events = rows.map(toEvent);
-    const bytes = events.reduce((sum, event) => sum + event.payloadBytes, 0);
-    return { events, isCut: events.length >= limits.eventsMax || bytes >= limits.bytesMax };
+    return toClaim(rows, limits);
   }
 
   async claimHead(
@@ -177,6 +170,20 @@ export class PostgresOutbox implements Outbox {
       limits.payloadBytesMax,
     ]);
     return row === undefined ? undefined : toEvent(row);
+  }
+
+  /** On the session of the removals: a claim must not wait for it, and a removal can for a moment. */
+  async search({ ranges, rowsMax, blocked }: SearchRequest): Promise<readonly SearchStop[]> {
+    const rows = await this.#remover.query<[number, string, string, boolean]>(searchStatement(this.#table), [
+      ranges.map(({ shard }) => shard),
+      ranges.map(({ from }) => from.createdAt),
+      ranges.map(({ from }) => from.seq),
+      ranges.map(({ until }) => until.createdAt),
+      ranges.map(({ until }) => until.seq),
+      rowsMax,
+      blocked,
+    ]);
+    return rows.map(([shard, createdAt, seq, isFound]) => ({ shard, createdAt, seq, isFound }));
   }
 
   async remove(acks: readonly Ack[]): Promise<number> {
@@ -222,35 +229,4 @@ export class PostgresOutbox implements Outbox {
     }
     return this.#payloadType;
   }
-}
-
-function toEvent(row: EventRow): OutboxEvent {
-  const [
-    shard,
-    seq,
-    createdAt,
-    eventId,
-    aggregateId,
-    eventType,
-    aggregateType,
-    topic,
-    headers,
-    payload,
-    payloadBytes,
-    rowHint,
-  ] = row;
-  return {
-    shard,
-    seq,
-    createdAt,
-    eventId,
-    aggregateId,
-    eventType,
-    aggregateType,
-    topic,
-    headers,
-    payload,
-    payloadBytes,
-    rowHint,
-  };
 }

@@ -91,7 +91,7 @@ export type Announcement =
     }
   /** Events that appeared behind the fence: `created_at` lies in the past, or their writer was passed. */
   | { readonly type: "late-events"; readonly events: number }
-  /** The cursors went back to the beginning of the outbox. */
+  /** Everything behind the cursors was looked at; they went back to what was found there. */
   | { readonly type: "swept" }
   | {
       readonly type: "backlog-counted";

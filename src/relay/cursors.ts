@@ -1,6 +1,6 @@
 /**
  * How far each shard has been claimed. A cursor is a hint that keeps a claim from walking over the
- * dead index entries of deleted rows; a sweep forgets all cursors, so nothing is lost by a wrong one.
+ * dead index entries of deleted rows; a sweep looks behind all of them, so nothing is lost by a wrong one.
  *
  * A shard that was read to its end moves up to the fence itself, because nothing can appear below
  * it; a shard that was cut moves up to its last event.
@@ -65,14 +65,17 @@ export class Cursors {
     }
     const cutAt = claim.isCut ? claim.events.at(-1)?.shard : undefined;
     const end = { ...startOf(fence), at: fence };
+    const passedAt = new Map((claim.passed ?? []).map((cursor) => [cursor.shard, cursor]));
     let hasVisited = true;
     let crowd = 0;
     for (const { shard } of plan.cursors) {
       const isFull = (countOf.get(shard) ?? 0) >= plan.eventsPerShardMax;
-      if (!hasVisited || isFull || shard === cutAt) crowd += 1;
+      // Where a claim ended among blocked rows: neither full nor at the end of the shard.
+      const passed = passedAt.get(shard);
+      if (!hasVisited || isFull || shard === cutAt || passed !== undefined) crowd += 1;
       if (hasVisited) {
-        const last = lastOf.get(shard);
-        this.#raise(shard, last !== undefined && (isFull || shard === cutAt) ? markOf(last) : end);
+        const last = isFull || shard === cutAt ? lastOf.get(shard) : passed;
+        this.#raise(shard, last === undefined ? end : markOf(last));
       }
       if (shard === cutAt) hasVisited = false;
     }
@@ -103,16 +106,24 @@ export class Cursors {
 
   /** Claim this shard again from just before `position`: an aggregate came out of its block there. */
   rewind(shard: number, position: Position): void {
-    const before = markOf({ createdAt: position.createdAt, seq: String(BigInt(position.seq) - 1n) });
-    for (const marks of [this.#positions, this.#highWater]) {
-      const current = marks.get(shard);
-      if (current !== undefined && isBelow(before, current)) marks.set(shard, before);
-    }
+    this.#lower(this.#positions, shard, position);
+    this.#lower(this.#highWater, shard, position);
   }
 
-  /** Claim everything again from the beginning; what turns up below the high-water mark is late. */
-  sweep(): void {
-    this.#positions.clear();
+  #lower(marks: Map<number, Mark>, shard: number, { createdAt, seq }: Position): void {
+    const before = markOf({ createdAt, seq: String(BigInt(seq) - 1n) });
+    const current = marks.get(shard);
+    if (current !== undefined && isBelow(before, current)) marks.set(shard, before);
+  }
+
+  /** The shards that have been claimed from, each with how far. */
+  get passed(): readonly ShardCursor[] {
+    return [...this.#positions].map(([shard, { createdAt, seq }]) => ({ shard, createdAt, seq }));
+  }
+
+  /** Claim this shard again from just before `position`, where a row was found; it counts as late. */
+  goBack(shard: number, position: Position): void {
+    this.#lower(this.#positions, shard, position);
   }
 
   /** After an outage nothing is known any more: the database may be another one with another clock. */

@@ -23,6 +23,7 @@ import { type Batch, formBatch, withoutBlocked } from "./lanes.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
 import { OwnedShards, type ShardLeases } from "./owned-shards.ts";
 import { eventsToClaim, type PollLimits, pauseMs } from "./pace.ts";
+import { Sweep } from "./sweep.ts";
 import type { BlockPolicy } from "./verdict.ts";
 
 export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, BlockPolicy {
@@ -53,11 +54,11 @@ export class PollingPublisher {
   readonly #fenceWatch: FenceWatch;
   readonly #blocked: BlockedAggregates;
   readonly #retries: BlockRetries;
+  readonly #sweep: Sweep;
   readonly #outage: Outage;
   #publishing: Promise<void> = Promise.resolve();
   /** What ended a publish for good; the next round throws it, events or not. */
   #fault: unknown;
-  #isSweepDue = false;
   #isFull = false;
   #idlePolls = 0;
   /** The outbox's mark at the last poll that found nothing and nobody writing; null when there was none. */
@@ -77,6 +78,7 @@ export class PollingPublisher {
     const { mayPublish } = this.#shards;
     const own = { blocked: this.#blocked, line: this.#line, cursors: this.#cursors, mayPublish };
     this.#retries = new BlockRetries({ ...parts, ...own }, limits, routing, signal);
+    this.#sweep = new Sweep({ ...parts, ...own });
     this.#outage = new Outage("outbox", parts, limits);
   }
 
@@ -88,9 +90,9 @@ export class PollingPublisher {
     return this.#line.connect(this.#limits.failFast);
   }
 
-  /** Asks for a look from the beginning of the outbox, as soon as nothing is in flight. */
+  /** Asks for a look behind the cursors. */
   sweepSoon(): void {
-    this.#isSweepDue = true;
+    this.#sweep.soon();
   }
 
   /** Runs until the signal fires and everything in flight is settled. Rejects only for a bug or a stuck send. */
@@ -105,6 +107,7 @@ export class PollingPublisher {
       }
     }
     await this.#settle();
+    await this.#sweep.settle();
     // Should it fail, the next holder of these shards counts a few rejections less.
     await this.#blocked.sync().catch(() => undefined);
   }
@@ -113,14 +116,13 @@ export class PollingPublisher {
     if (this.#fault !== undefined) throw this.#fault;
     await this.#followLeases();
     await this.#blocked.sync();
-    if (this.#isSweepDue) await this.#sweep();
+    // An outbox in which nothing new is written would otherwise be left alone, whatever was found.
+    if (await this.#sweep.step(() => this.#settle())) this.#quietMark = null;
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     const mark = this.#idlePolls > 0 ? await this.#parts.outbox.peek() : null;
-    if (mark !== null && mark === this.#quietMark) {
-      return this.#rest();
-    }
-    const { events, isCut, isQuiet } = await this.#claim();
+    if (mark !== null && mark === this.#quietMark) return this.#rest();
+    const { events, isCut, isAtEnd, isQuiet } = await this.#claim();
     // The mark is older than the look: whatever was written since either changes it or was seen open.
     this.#quietMark = isQuiet ? mark : null;
     const batch = formBatch(events, this.#routing, this.#blocked.has);
@@ -132,11 +134,11 @@ export class PollingPublisher {
         this.#fault = fault;
       });
     }
-    this.#idlePolls = events.length > 0 ? 0 : this.#idlePolls + 1;
+    this.#idlePolls = isAtEnd ? this.#idlePolls + 1 : 0;
     await this.#wait(isCut);
   }
 
-  async #claim(): Promise<Claim & { readonly isQuiet: boolean }> {
+  async #claim(): Promise<Claim & { readonly isAtEnd: boolean; readonly isQuiet: boolean }> {
     const { clock, outbox, announcements } = this.#parts;
     const startedMs = clock.monotonicMs();
     const mark = await this.#fenceWatch.take();
@@ -162,7 +164,8 @@ export class PollingPublisher {
       fenceLagMs: (mark.clock - mark.fence) / 1000,
       durationMs: clock.monotonicMs() - startedMs,
     });
-    return { ...claim, isQuiet: claim.events.length === 0 && mark.fence === mark.clock };
+    const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0;
+    return { ...claim, isAtEnd, isQuiet: isAtEnd && mark.fence === mark.clock };
   }
 
   #claimLimits(): ClaimLimits {
@@ -195,15 +198,6 @@ export class PollingPublisher {
     this.#blocked.own(kept, all);
     this.#quietMark = null;
     await this.#shards.handBack();
-  }
-
-  async #sweep(): Promise<void> {
-    await this.#settle();
-    this.#isSweepDue = false;
-    this.#cursors.sweep();
-    this.#blocked.refresh();
-    this.#quietMark = null;
-    this.#parts.announcements.announce({ type: "swept" });
   }
 
   async #retryBlocked(): Promise<void> {

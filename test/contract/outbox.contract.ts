@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from "vitest";
 import { acknowledge } from "../../src/event/acknowledgement.ts";
+import type { OutboxEvent } from "../../src/event/event.ts";
 import { beginning, comparePositions, microsOfIso } from "../../src/event/position.ts";
 import { allShards, type ShardCursor } from "../../src/event/shard.ts";
 import type { ClaimLimits, ClaimRequest, Outbox } from "../../src/outbox/outbox.ts";
@@ -187,6 +188,27 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         expect((await outbox.claimHead(head.shard, "bad", head, roomy))?.eventId).toBe(first);
         expect((await outbox.claimHead(head.shard, "bad", next, roomy))?.eventId).toBe(next.eventId);
         expect(await outbox.claimHead(head.shard, "nobody", head, roomy)).toBeUndefined();
+      }));
+
+    it("searches a range for the first row that is not blocked, no further than it is told", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write(...Array.from({ length: 6 }, (_, n) => ({ aggregateId: "bad", payload: `${n}` })));
+        const bad = (await claimAll(outbox)).events;
+        const [first, second] = bad as [OutboxEvent, OutboxEvent];
+        const last = bad.at(-1) as OutboxEvent;
+        const { shard } = first;
+        const search = (until: OutboxEvent, rowsMax: number, blocked: readonly string[]) =>
+          outbox.search({ ranges: [{ shard, from: beginning, until }], rowsMax, blocked });
+        const stop = ({ createdAt, seq }: OutboxEvent, isFound: boolean) => [
+          { shard, createdAt, seq, isFound },
+        ];
+        expect(await search(last, 100, ["bad"])).toEqual([]);
+        expect(await search(last, 6, ["bad"])).toEqual(stop(last, false));
+        expect(await search(last, 2, ["bad"])).toEqual(stop(second, false));
+        expect(await search(last, 100, ["other"])).toEqual(stop(first, true));
+        const from = { shard, from: second, until: last };
+        const behind = await outbox.search({ ranges: [from], rowsMax: 100, blocked: [] });
+        expect(behind).toEqual(stop(bad[2] as OutboxEvent, true));
       }));
 
     it("removes exactly what it is shown, and may be asked twice", () =>

@@ -38,6 +38,13 @@ export class History {
     return this.#entries.filter(({ who }) => who === "fault");
   }
 
+  /** The events whose commit was answered for, or whose answer was lost, up to a moment. */
+  promised(untilMs: number): string[] {
+    return this.#entries
+      .filter(({ atMs, what }) => atMs <= untilMs && (what === "ok" || what === "info"))
+      .flatMap(({ eventIds }) => eventIds as string[]);
+  }
+
   async write(path: string): Promise<void> {
     const file = createWriteStream(path);
     for (const entry of [...this.#entries].sort((a, b) => a.atMs - b.atMs)) {

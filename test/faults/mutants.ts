@@ -6,6 +6,7 @@ import { acknowledge } from "../../src/event/acknowledgement.ts";
 import type { Message } from "../../src/event/message.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import { messageOf } from "../../src/foundation/errors.ts";
+import { knownMigrations } from "../../src/outbox/migrator.ts";
 import type { Outbox } from "../../src/outbox/outbox.ts";
 import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
 import { KafkaPublisher } from "../../src/publisher/kafka.ts";
@@ -102,7 +103,10 @@ const mutants: readonly Mutant[] = [
 ];
 
 function relayOf(mutant: Mutant, scene: Scene) {
-  const plain = new PostgresOutbox(databaseConfig(scene.url, { statementTimeoutMs: 2_000 }), []);
+  const plain = new PostgresOutbox(
+    databaseConfig(scene.url, { statementTimeoutMs: 2_000 }),
+    knownMigrations().map(({ name }) => name),
+  );
   const outbox = mutant.outbox?.(plain) ?? plain;
   const kafka = new KafkaPublisher(
     {
@@ -124,10 +128,14 @@ function relayOf(mutant: Mutant, scene: Scene) {
 /** The judgement of one mutant; small bounds on waiting, because some of them never drain. */
 async function runMutant(stage: Stage, mutant: Mutant, seed: number): Promise<Outcome> {
   const scene = await Scene.open(stage, "mutant", seed, { load: { holdMsMax: 20, aggregates: 20 } });
-  const { relay } = relayOf(mutant, scene);
+  const { relay, announcements } = relayOf(mutant, scene);
+  announcements.subscribe(({ type, ...fields }) => {
+    scene.history.note("relay", type, fields);
+  });
   const sweeping = new AbortController();
   try {
     await relay.start();
+    relay.finished().catch((error) => scene.violations.push(`the relay ended: ${messageOf(error)}`));
     const sweeps = sweepEverySecond(relay, sweeping.signal);
     scene.startLoad();
     await mutant.harm(scene, relay);

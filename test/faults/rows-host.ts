@@ -1,8 +1,12 @@
 /** Rows in which the machine around the relay fails it: nobody reads its log, or the disk is full. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, constants, openSync, readSync, writeSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { runCommand } from "../../src/environment/run-command.ts";
 import { inFlightMax, leaseTtlMs, relayDefaults } from "./crew.ts";
 import { shares } from "./lease-log.ts";
 import type { Row } from "./row.ts";
@@ -11,20 +15,18 @@ import { until } from "./until.ts";
 
 const entry = fileURLToPath(new URL("../../bin/outrider.js", import.meta.url));
 
-/** A relay whose standard output leads to a pipe that nobody reads, or to a file. */
-function startMute(scene: Scene, output: "pipe" | number): ChildProcess {
+/** A relay whose log goes to this file. */
+function startMute(scene: Scene, output: number): ChildProcess {
   const child = spawn(process.execPath, [entry, "relay"], {
     env: {
       PATH: process.env.PATH,
       ...relayDefaults,
-      // So many polls that the log fills any pipe within seconds.
-      OUTRIDER_POLL_MIN_MS: "0",
-      OUTRIDER_POLL_MAX_MS: "1",
       DATABASE_URL: scene.stage.throughProxy(scene.url),
       KAFKA_BROKERS: scene.kafka.addresses,
     },
     stdio: ["ignore", output, "ignore"],
   });
+  closeSync(output);
   scene.defer(async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, "exit");
@@ -32,6 +34,37 @@ function startMute(scene: Scene, output: "pipe" | number): ChildProcess {
     await ended;
   });
   return child;
+}
+
+/** A pipe that swallows what is written until it is plugged, and then blocks its writers. */
+async function openPipe(scene: Scene): Promise<{ readonly writer: number; plug(): void }> {
+  const directory = await mkdtemp(join(tmpdir(), "outrider-pipe-"));
+  const path = join(directory, "log");
+  await runCommand("mkfifo", [path]);
+  const both = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  const writer = openSync(path, constants.O_WRONLY);
+  const scratch = Buffer.alloc(4_096);
+  const draining = setInterval(() => {
+    try {
+      while (readSync(both, scratch) > 0);
+    } catch {
+      // Empty for now (EAGAIN).
+    }
+  }, 10);
+  scene.defer(async () => {
+    clearInterval(draining);
+    closeSync(both);
+    await rm(directory, { recursive: true });
+  });
+  const plug = () => {
+    clearInterval(draining);
+    try {
+      while (writeSync(both, scratch) > 0);
+    } catch {
+      // Full (EAGAIN).
+    }
+  };
+  return { writer, plug };
 }
 
 async function stateOf(scene: Scene, child: ChildProcess): Promise<string> {
@@ -49,23 +82,24 @@ export const hostRows: readonly Row[] = [
     play: { relays: 1 },
     run: async (scene) => {
       await scene.begin();
-      const full = openSync("/dev/full", "w");
-      const unread = startMute(scene, "pipe");
-      const diskless = startMute(scene, full);
-      closeSync(full);
-      await until("both have taken shards", 15_000, async () => {
-        const held = await shares(scene.client, [unread.pid ?? -1, diskless.pid ?? -1]);
-        const isEnded = unread.exitCode !== null || diskless.exitCode !== null;
-        if (isEnded) scene.notes.push("one ended before it had shards");
-        return isEnded || [...held.entries()].every(([pid, count]) => pid === 0 || count > 0) || undefined;
+      const pipe = await openPipe(scene);
+      const unread = startMute(scene, pipe.writer);
+      await until("it has taken shards", 20_000, async () => {
+        const held = await shares(scene.client, [unread.pid ?? -1]);
+        return (held.get(unread.pid ?? -1) ?? 0) > 0 || undefined;
       });
-      await scene.last(8_000);
+      scene.fault("nobody reads the log any more");
+      pipe.plug();
+      const diskless = startMute(scene, openSync("/dev/full", "w"));
+      await scene.last(10_000);
+      const atMs = scene.fault("ten seconds later");
+      const recoveryMs = await scene.flowing(atMs);
       scene.notes.push(`unread pipe: ${await stateOf(scene, unread)}`);
       scene.notes.push(`full disk: ${await stateOf(scene, diskless)}`);
       for (const child of [unread, diskless]) child.kill("SIGKILL");
       scene.fault("kill -9 both");
       await scene.last(leaseTtlMs);
-      return { duplicatesMax: 2 * inFlightMax };
+      return { duplicatesMax: 2 * inFlightMax, recoveryMs };
     },
   },
 ];

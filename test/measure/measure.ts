@@ -106,7 +106,6 @@ async function explainClaim(client: pg.Client, cursor: { createdAt: string; seq:
       2000,
       4_000_000,
       8_000_000,
-      [],
     ],
   );
   const [explained] = rows[0]?.["QUERY PLAN"] ?? [];

@@ -16,6 +16,8 @@ import type {
   Fault,
   Look,
   Outbox,
+  SearchRequest,
+  SearchStop,
   WriterDescription,
 } from "../../src/outbox/outbox.ts";
 
@@ -203,6 +205,21 @@ export class MemoryOutbox implements Outbox {
         event.shard === shard && event.aggregateId === aggregateId && comparePositions(event, from) >= 0,
     );
     return head === undefined ? undefined : withinLimit(head, limits);
+  }
+
+  async search({ ranges, rowsMax, blocked }: SearchRequest): Promise<readonly SearchStop[]> {
+    this.#answer();
+    const out = new Set(blocked);
+    return ranges.flatMap(({ shard, from, until }) => {
+      const seen = this.#visible()
+        .filter((event) => event.shard === shard)
+        .filter((event) => comparePositions(event, from) > 0 && comparePositions(event, until) <= 0)
+        .slice(0, rowsMax);
+      const found = seen.find(({ aggregateId }) => !out.has(aggregateId));
+      const stop = found ?? (seen.length === rowsMax ? seen.at(-1) : undefined);
+      if (stop === undefined) return [];
+      return [{ shard, createdAt: stop.createdAt, seq: stop.seq, isFound: found !== undefined }];
+    });
   }
 
   async remove(acks: readonly Ack[]): Promise<number> {

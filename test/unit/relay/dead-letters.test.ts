@@ -230,8 +230,11 @@ describe("what is written down about a block", () => {
       const { relay, ear } = stage.relay();
       await relay.start();
       await ear.until(isEmpty(outbox));
+      const swept = ear.next("swept");
       relay.sweepSoon();
-      await ear.until(() => letters.blocks.size === 0);
+      await swept;
+      await relay.stop();
+      expect(letters.blocks.size).toBe(0);
     }));
 });
 

@@ -12,7 +12,9 @@ interface Row {
 export class LeaseTable {
   readonly #nowMs: () => number;
   readonly #ttlMs: number;
-  readonly rows = new Map<number, Row>(allShards.map((shard) => [shard, { holder: null, term: 0, expiresAtMs: 0 }]));
+  readonly rows = new Map<number, Row>(
+    allShards.map((shard) => [shard, { holder: null, term: 0, expiresAtMs: 0 }]),
+  );
   readonly members = new Map<string, number>();
   isAway = false;
 
@@ -49,9 +51,15 @@ export class LeaseTable {
       },
       acquire: async (count) => {
         answer();
-        const free = [...this.rows].filter(([, row]) => row.holder === null || row.expiresAtMs <= this.#nowMs());
+        const free = [...this.rows].filter(
+          ([, row]) => row.holder === null || row.expiresAtMs <= this.#nowMs(),
+        );
         return free.slice(0, count).map(([shard, row]) => {
-          Object.assign(row, { holder: member, term: row.term + 1, expiresAtMs: this.#nowMs() + this.#ttlMs });
+          Object.assign(row, {
+            holder: member,
+            term: row.term + 1,
+            expiresAtMs: this.#nowMs() + this.#ttlMs,
+          });
           return { shard, term: String(row.term) };
         });
       },

@@ -1,0 +1,136 @@
+/** Relays that go wrong in what they read, and in what they believe to be theirs. */
+import type { OutboxEvent } from "../../src/event/event.ts";
+import { beginning, comparePositions, type Position } from "../../src/event/position.ts";
+import { allShards } from "../../src/event/shard.ts";
+import type { Outbox } from "../../src/outbox/outbox.ts";
+import { LeaseTable } from "../support/memory-leases.ts";
+import type { ModelDatabase } from "./model-database.ts";
+import { leaseTiming, type Mutant } from "./relay-under-test.ts";
+import { simulatedLeases } from "./simulated-ports.ts";
+import type { SimulatedProcess } from "./simulated-process.ts";
+
+const everyShard = new Set(allShards);
+
+/** No leases at all: every relay works on everything. */
+const allShardsForEveryone = {
+  start: async () => undefined,
+  stop: async () => undefined,
+  claimable: () => everyShard,
+  mayPublish: () => true,
+  handBackDrained: async () => undefined,
+};
+
+export const noFence: Mutant = {
+  name: "no fence",
+  fault: "a claim goes up to the clock, as if nobody were writing",
+  mutate(parts) {
+    const { outbox } = parts;
+    parts.outbox = { ...outbox, look: async () => ({ ...(await outbox.look()), writers: [] }) };
+  },
+};
+
+export const clockAfterLocks: Mutant = {
+  name: "clock read after the locks",
+  fault: "the look reads its clock last, so that a writer can begin before it and not be seen",
+  mutate(parts, { ports }) {
+    const { outbox } = parts;
+    parts.outbox = {
+      ...outbox,
+      look: async () => {
+        const { writers } = await outbox.look();
+        return { writers, clock: ports.database.clock };
+      },
+    };
+  },
+};
+
+/** Who holds which row, one table a database. */
+const lockedRows = new WeakMap<ModelDatabase, Map<string, SimulatedProcess>>();
+
+export const skipLocked: Mutant = {
+  name: "SKIP LOCKED",
+  fault: "relays without leases skip the rows that another one has claimed and not yet deleted",
+  mutate(parts, { ports: { database, process } }) {
+    const { outbox } = parts;
+    const locks = lockedRows.get(database) ?? new Map<string, SimulatedProcess>();
+    lockedRows.set(database, locks);
+    parts.shardsOf = () => allShardsForEveryone;
+    parts.outbox = {
+      ...outbox,
+      claim: async (request) => {
+        const claim = await outbox.claim(request);
+        const events = claim.events.filter(({ eventId }) => {
+          const holder = locks.get(eventId);
+          return holder === undefined || holder === process || !holder.isAlive;
+        });
+        for (const { eventId } of events) locks.set(eventId, process);
+        return { ...claim, events };
+      },
+    };
+  },
+};
+
+/** Kept beside the outbox, one a database, as long as it lives. */
+const persisted = new WeakMap<ModelDatabase, Map<number, Position>>();
+
+export const persistedCursor: Mutant = {
+  name: "persisted cursor without a sweep",
+  fault: "all relays go on from the last deleted position of a shard, and never look back",
+  mutate(parts, { ports: { database } }) {
+    const { outbox } = parts;
+    const cursors = persisted.get(database) ?? new Map<number, Position>();
+    persisted.set(database, cursors);
+    const raise = ({ shard, createdAt, seq }: OutboxEvent) => {
+      const known = cursors.get(shard) ?? beginning;
+      if (comparePositions({ createdAt, seq }, known) > 0) cursors.set(shard, { createdAt, seq });
+    };
+    parts.outbox = {
+      ...outbox,
+      claim: (request) =>
+        outbox.claim({
+          ...request,
+          cursors: request.cursors.map((cursor) => {
+            const known = cursors.get(cursor.shard) ?? beginning;
+            return comparePositions(cursor, known) < 0 ? { shard: cursor.shard, ...known } : cursor;
+          }),
+        }),
+      remove: async (acks) => {
+        const removed = await outbox.remove(acks);
+        acks.forEach(raise);
+        return removed;
+      },
+    };
+  },
+};
+
+export const ownClock: Mutant = {
+  name: "leases judged by the relay's own clock",
+  fault: "expiry is written and compared with the clock of the relay that asks",
+  mutate(parts, { ports }) {
+    const { database, process } = ports;
+    const own = new LeaseTable(() => process.clock.wallMs(), leaseTiming.leaseTtlMs);
+    // The same rows, seen through another clock.
+    for (const [shard, row] of database.leases.rows) own.rows.set(shard, row);
+    Object.assign(own, { members: database.leases.members });
+    parts.leases = simulatedLeases(ports, own.of(process.name));
+  },
+};
+
+export const unsettledSweep: Mutant = {
+  name: "sweep without settling",
+  fault: "a sweep claims from the beginning while a batch is still in flight",
+  mutate(parts) {
+    const { outbox } = parts;
+    let isDue = false;
+    parts.sweep = () => {
+      isDue = true;
+    };
+    const claim: Outbox["claim"] = (request) => {
+      const cursors = isDue ? request.cursors.map(({ shard }) => ({ shard, ...beginning })) : request.cursors;
+      isDue = false;
+      return outbox.claim({ ...request, cursors });
+    };
+    // Without this an idle relay would not notice that there is something to sweep.
+    parts.outbox = { ...outbox, claim, peek: async () => (isDue ? null : outbox.peek()) };
+  },
+};

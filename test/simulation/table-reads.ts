@@ -1,0 +1,58 @@
+/** What the statements of a relay read, as pure functions of the visible rows in position order. */
+import type { OutboxEvent } from "../../src/event/event.ts";
+import { comparePositions, type Position } from "../../src/event/position.ts";
+import type { Claim, ClaimLimits, ClaimRequest, SearchRequest, SearchStop } from "../../src/outbox/outbox.ts";
+import type { Row } from "./model-database.ts";
+
+export function claimFrom(rows: readonly Row[], { cursors, fence, limits, blocked }: ClaimRequest): Claim {
+  const byShard = new Map<number, OutboxEvent[]>();
+  for (const { event, at } of rows) {
+    if (!(at < fence) || blocked.includes(event.aggregateId)) continue;
+    const lane = byShard.get(event.shard);
+    if (lane === undefined) byShard.set(event.shard, [event]);
+    else lane.push(event);
+  }
+  const events: OutboxEvent[] = [];
+  let bytes = 0;
+  for (const cursor of byShard.size === 0 ? [] : cursors) {
+    const above = (byShard.get(cursor.shard) ?? []).filter((event) => comparePositions(event, cursor) > 0);
+    for (const event of above.slice(0, limits.eventsPerShardMax)) {
+      if (events.length >= limits.eventsMax || bytes >= limits.bytesMax) break;
+      bytes += event.payloadBytes;
+      events.push(withinLimit(event, limits));
+    }
+  }
+  return { events, isCut: events.length >= limits.eventsMax || bytes >= limits.bytesMax };
+}
+
+export function headFrom(
+  rows: readonly Row[],
+  shard: number,
+  aggregateId: string,
+  from: Position,
+  limits: ClaimLimits,
+): OutboxEvent | undefined {
+  const head = rows.find(
+    ({ event }) =>
+      event.shard === shard && event.aggregateId === aggregateId && comparePositions(event, from) >= 0,
+  );
+  return head === undefined ? undefined : withinLimit(head.event, limits);
+}
+
+export function searchIn(rows: readonly Row[], { ranges, rowsMax, blocked }: SearchRequest): SearchStop[] {
+  return ranges.flatMap(({ shard, from, until }) => {
+    const seen = rows
+      .flatMap(({ event }) => (event.shard === shard ? event : []))
+      .filter((event) => comparePositions(event, from) > 0 && comparePositions(event, until) <= 0)
+      .slice(0, rowsMax);
+    const found = seen.find(({ aggregateId }) => !blocked.includes(aggregateId));
+    const stop = found ?? (seen.length === rowsMax ? seen.at(-1) : undefined);
+    if (stop === undefined) return [];
+    return [{ shard, createdAt: stop.createdAt, seq: stop.seq, isFound: found !== undefined }];
+  });
+}
+
+function withinLimit(event: OutboxEvent, { payloadBytesMax }: ClaimLimits): OutboxEvent {
+  // A copy, as every claim is: who compares events by identity must not be lucky here.
+  return { ...event, ...(event.payloadBytes > payloadBytesMax ? { payload: null } : undefined) };
+}

@@ -12,7 +12,13 @@ function fleet() {
   const table = new LeaseTable(() => clock.monotonicMs(), timing.leaseTtlMs);
   const make = (name: string) => {
     const changes: LeaseChange[] = [];
-    const keeper = new LeaseKeeper(table.of(name), timing, clock, (change) => changes.push(change), () => undefined);
+    const keeper = new LeaseKeeper(
+      table.of(name),
+      timing,
+      clock,
+      (change) => changes.push(change),
+      () => undefined,
+    );
     return { keeper, changes, held: () => keeper.claimable().size };
   };
   /** A round for each, and nothing is ever in flight: surplus goes back at once. */

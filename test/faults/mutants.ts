@@ -174,7 +174,7 @@ async function objectionTo(
 ): Promise<string | undefined> {
   try {
     const { ok, violations } = await runMutant(stage, mutant, options);
-    return ok ? undefined : violations.join("; ");
+    return ok ? undefined : (violations[0] ?? "");
   } catch (error) {
     return messageOf(error);
   }

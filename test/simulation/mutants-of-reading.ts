@@ -134,3 +134,18 @@ export const unsettledSweep: Mutant = {
     parts.outbox = { ...outbox, claim, peek: async () => (isDue ? null : outbox.peek()) };
   },
 };
+
+export const forgetsWhereItStopped: Mutant = {
+  name: "a bounded look counts as the end of the shard",
+  fault: "a claim that stopped among blocked rows does not say so, and the cursor goes up to the fence",
+  mutate(parts) {
+    const { outbox } = parts;
+    parts.outbox = {
+      ...outbox,
+      claim: async (request) => {
+        const { events, isCut } = await outbox.claim(request);
+        return { events, isCut };
+      },
+    };
+  },
+};

@@ -13,6 +13,7 @@ import {
 } from "./mutants-of-publishing.ts";
 import {
   clockAfterLocks,
+  forgetsWhereItStopped,
   noFence,
   ownClock,
   persistedCursor,
@@ -33,5 +34,6 @@ export const mutants: readonly Mutant[] = [
   reusedProducer,
   ownClock,
   unsettledSweep,
+  forgetsWhereItStopped,
   goesOnAfterAbandoning,
 ];

@@ -60,8 +60,10 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
   /** Resolves after the first round; a database that is away is tried again at the next. */
   async start(): Promise<void> {
     if (this.#running !== undefined || this.#stopping.signal.aborted) return;
-    await this.round();
-    this.#running = this.#run();
+    const first = this.round();
+    // A stop waits for the first round, too: what that one takes has to be handed back.
+    this.#running = first.then(() => this.#run());
+    await first;
   }
 
   async #run(): Promise<void> {

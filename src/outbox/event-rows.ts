@@ -18,8 +18,8 @@ export type EventRow = [
   rowHint: string,
 ];
 
-/** `isMark`: no event, but how far a shard was looked at. */
-export type ClaimRow = [...EventRow, isMark?: boolean];
+/** `isLastLook`: how far a shard was looked at; an event like any other unless it is blocked. */
+export type ClaimRow = [...EventRow, isBlocked?: boolean, isLastLook?: boolean];
 
 export function toEvent(row: readonly [...EventRow, ...unknown[]]): OutboxEvent {
   const [shard, seq, createdAt, eventId, aggregateId, ...rest] = row;
@@ -48,11 +48,11 @@ export function toClaim(rows: readonly ClaimRow[], { eventsMax, bytesMax }: Clai
   for (const row of rows) {
     if (events.length >= eventsMax) break;
     const [shard, seq, createdAt] = row;
-    if (row[12] === true) passed.push({ shard, createdAt, seq });
-    else {
-      events.push(toEvent(row));
-      bytes += row[10];
-    }
+    const [isBlocked, isLastLook] = [row[12] === true, row[13] === true];
+    if (isLastLook) passed.push({ shard, createdAt, seq });
+    if (isBlocked) continue;
+    events.push(toEvent(row));
+    bytes += row[10];
   }
   return { events, isCut: events.length >= eventsMax || bytes >= bytesMax, passed };
 }

@@ -96,8 +96,9 @@ function claimColumns(type: PayloadType): string {
 }
 
 /**
- * The claim while something is blocked; `$10`: rows to look at in each shard. Its last column is true
- * for a row that is no event but says how far the looking went.
+ * The claim while something is blocked; `$10`: rows to look at in each shard. Two columns more: true
+ * for a row that is no event, and true for the last one that was looked at, event or not. That one has
+ * to be told in both cases: a shard with more behind it would otherwise count as read to its end.
  *
  * The limit stands on the rows looked at, as in `searchStatement`. A limit on the rows left over lets
  * one claim read a whole blocked aggregate: 1,000,000 rows, 1.7 s. It also lets the planner believe that
@@ -105,14 +106,14 @@ function claimColumns(type: PayloadType): string {
  * the whole shard for every claim. `limit $6` leaves room for the rows that are no events.
  */
 export function claimAroundBlockedStatement(table: string, type: PayloadType): string {
-  return `${claimColumns(type)}, is_blocked
+  return `${claimColumns(type)}, is_blocked, is_last_look
   from (
     select *, sum(bytes) over (rows between unbounded preceding and 1 preceding) as bytes_before
       from (
         select e.*
           from unnest($1::smallint[], $2::timestamptz[], $3::bigint[]) as c(shard, created_at, seq)
          cross join lateral (
-           select o.*, case when o.is_blocked then 0 else ${sizeOf(type)} end as bytes
+           select o.*, o.place = $10 as is_last_look, case when o.is_blocked then 0 else ${sizeOf(type)} end as bytes
              from (
                select o.ctid, o.shard, o.seq, o.created_at, o.event_id, o.aggregate_id, o.event_type,
                       o.aggregate_type, o.topic, o.headers, o.event_payload,

@@ -57,6 +57,11 @@ async function runAll(rows: readonly Row[], seed: number, directory: string): Pr
   const results: RowResult[] = [];
   const stage = await Stage.open({ flavour: "ours", onProgress: (text) => say(`${text} ...`) });
   try {
+    // A run of chosen rows is about these; the whole suite also asks whether its checker is awake.
+    const isWhole = values.only === undefined || values.only.toLowerCase().includes("mutants");
+    const mutants = isWhole
+      ? await runMutants(stage, { seed, directory }, (result) => say(mutantLine(result)))
+      : [];
     let round = 0;
     do {
       for (const row of rows) {
@@ -66,9 +71,6 @@ async function runAll(rows: readonly Row[], seed: number, directory: string): Pr
       }
       round += 1;
     } while (performance.now() < endMs);
-    // A run of chosen rows is about these; the whole suite also asks whether its checker is awake.
-    const isWhole = values.only === undefined || values.only.toLowerCase().includes("mutants");
-    const mutants = isWhole ? await runMutants(stage, seed, (result) => say(mutantLine(result))) : [];
     return { rows: results, mutants, postgres: stage.postgres.version };
   } finally {
     await RelayProcess.endAll();

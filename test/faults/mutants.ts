@@ -2,6 +2,7 @@
  * Is the checker awake? Each mutant is the relay itself, in this process, with one of its rules taken
  * out. It runs through the same scene and the same judgement as every row, which must object.
  */
+import { join } from "node:path";
 import { acknowledge } from "../../src/event/acknowledgement.ts";
 import type { Message } from "../../src/event/message.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
@@ -26,6 +27,12 @@ interface Mutant {
   readonly publisher?: (publisher: Publisher, outbox: Outbox) => Publisher;
   /** What happens to it while the writers write. */
   readonly harm: (scene: Scene, relay: Relay) => Promise<void>;
+}
+
+interface MutantOptions {
+  readonly seed: number;
+  /** Where histories go. */
+  readonly directory: string;
 }
 
 function changed<T extends object>(whole: T, parts: Partial<T>): T {
@@ -126,7 +133,7 @@ function relayOf(mutant: Mutant, scene: Scene) {
 }
 
 /** The judgement of one mutant; small bounds on waiting, because some of them never drain. */
-async function runMutant(stage: Stage, mutant: Mutant, seed: number): Promise<Outcome> {
+async function runMutant(stage: Stage, mutant: Mutant, { seed, directory }: MutantOptions): Promise<Outcome> {
   const scene = await Scene.open(stage, "mutant", seed, { load: { holdMsMax: 20, aggregates: 20 } });
   const { relay, announcements } = relayOf(mutant, scene);
   announcements.subscribe(({ type, ...fields }) => {
@@ -148,6 +155,7 @@ async function runMutant(stage: Stage, mutant: Mutant, seed: number): Promise<Ou
     await stage.heal();
     await relay.stop();
     await scene.close();
+    await scene.history.write(join(directory, `mutant ${mutant.name}.jsonl`.replaceAll(/[^a-z.]+/g, "-")));
   }
 }
 
@@ -159,10 +167,14 @@ async function sweepEverySecond(relay: Relay, signal: AbortSignal): Promise<void
 }
 
 /** What the checker objects to; undefined when it lets the mutant pass. */
-async function objectionTo(stage: Stage, mutant: Mutant, seed: number): Promise<string | undefined> {
+async function objectionTo(
+  stage: Stage,
+  mutant: Mutant,
+  options: MutantOptions,
+): Promise<string | undefined> {
   try {
-    const { ok, violations } = await runMutant(stage, mutant, seed);
-    return ok ? undefined : violations.join("; ");
+    const { ok, violations } = await runMutant(stage, mutant, options);
+    return ok ? undefined : (violations[0] ?? "");
   } catch (error) {
     return messageOf(error);
   }
@@ -171,13 +183,13 @@ async function objectionTo(stage: Stage, mutant: Mutant, seed: number): Promise<
 /** None counts as caught when the checker objects to the unchanged relay as well. */
 export async function runMutants(
   stage: Stage,
-  seed: number,
+  options: MutantOptions,
   onResult: (result: MutantResult) => void,
 ): Promise<MutantResult[]> {
-  const falseAlarm = await objectionTo(stage, control, seed);
+  const falseAlarm = await objectionTo(stage, control, options);
   const results: MutantResult[] = [];
   for (const mutant of mutants) {
-    const objection = await objectionTo(stage, mutant, seed);
+    const objection = await objectionTo(stage, mutant, options);
     const result =
       falseAlarm === undefined
         ? { name: mutant.name, caught: objection !== undefined, by: objection ?? "no objection" }

@@ -14,6 +14,8 @@ export interface FleetParts {
   /** The world of the next process in this slot. */
   worldOf(slot: number, generation: number): RelayWorld;
   readonly listener: Listener;
+  /** A stop has come to its end. */
+  onStopped(name: string): void;
   readonly mutant: Mutant | undefined;
 }
 
@@ -79,6 +81,7 @@ export class Fleet {
     member.process.enter(() => {
       void member.relay.stop().then(() => {
         member.process.kill();
+        this.#parts.onStopped(member.process.name);
         this.#members.delete(member);
         if (this.#slots[slot] === member) this.#slots[slot] = undefined;
         then();

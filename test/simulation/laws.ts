@@ -24,6 +24,8 @@ export type Law =
   | "a shard is trusted by one relay"
   /** Without a lost answer, a crash or an outage nothing is doubled; with them, at most what was in flight. */
   | "duplicates are in bounds"
+  /** Where nothing disturbs it, a relay that was stopped holds no shard any more. */
+  | "a clean stop hands everything back"
   /** A relay ends when it is asked to, and never by itself. */
   | "a relay ends when asked";
 
@@ -90,6 +92,12 @@ export class Watch {
       );
     }
   };
+
+  stopped(name: string): void {
+    const kept = [...this.#database.leases.rows].filter(([, { holder }]) => holder === name);
+    if (kept.length > 0 || this.#database.leases.members.has(name))
+      this.report("a clean stop hands everything back", `${name} still has ${kept.length} shards`);
+  }
 
   /** Judges the logs. Returns how many records were there already. */
   judge(broker: ModelBroker, duplicatesMax: number): number {

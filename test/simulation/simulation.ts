@@ -63,6 +63,9 @@ class Simulation {
       watch: this.#watch,
       worldOf: (slot, generation) => this.#worldOf(slot, generation),
       listener: (announcement) => this.#hear(announcement),
+      onStopped: (name) => {
+        if (isCalm(scenario)) this.#watch.stopped(name);
+      },
       mutant,
     });
   }

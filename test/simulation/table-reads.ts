@@ -1,28 +1,41 @@
 /** What the statements of a relay read, as pure functions of the visible rows in position order. */
 import type { OutboxEvent } from "../../src/event/event.ts";
 import { comparePositions, type Position } from "../../src/event/position.ts";
+import type { ShardCursor } from "../../src/event/shard.ts";
 import type { Claim, ClaimLimits, ClaimRequest, SearchRequest, SearchStop } from "../../src/outbox/outbox.ts";
 import type { Row } from "./model-database.ts";
+
+/** Rows of a shard that a claim looks at while something is blocked; few, so that it matters here. */
+const lookedAtMax = 4;
 
 export function claimFrom(rows: readonly Row[], { cursors, fence, limits, blocked }: ClaimRequest): Claim {
   const byShard = new Map<number, OutboxEvent[]>();
   for (const { event, at } of rows) {
-    if (!(at < fence) || blocked.includes(event.aggregateId)) continue;
+    if (!(at < fence)) continue;
     const lane = byShard.get(event.shard);
     if (lane === undefined) byShard.set(event.shard, [event]);
     else lane.push(event);
   }
+  const looks =
+    blocked.length === 0 ? Number.POSITIVE_INFINITY : Math.max(lookedAtMax, limits.eventsPerShardMax);
   const events: OutboxEvent[] = [];
+  const passed: ShardCursor[] = [];
   let bytes = 0;
+  const isFull = () => events.length >= limits.eventsMax || bytes >= limits.bytesMax;
   for (const cursor of byShard.size === 0 ? [] : cursors) {
     const above = (byShard.get(cursor.shard) ?? []).filter((event) => comparePositions(event, cursor) > 0);
-    for (const event of above.slice(0, limits.eventsPerShardMax)) {
-      if (events.length >= limits.eventsMax || bytes >= limits.bytesMax) break;
+    let taken = 0;
+    for (const [place, event] of above.slice(0, looks).entries()) {
+      if (isFull() || taken >= limits.eventsPerShardMax) break;
+      const { shard, createdAt, seq } = event;
+      if (place + 1 === looks) passed.push({ shard, createdAt, seq });
+      if (blocked.includes(event.aggregateId)) continue;
       bytes += event.payloadBytes;
+      taken += 1;
       events.push(withinLimit(event, limits));
     }
   }
-  return { events, isCut: events.length >= limits.eventsMax || bytes >= limits.bytesMax };
+  return { events, isCut: isFull(), passed };
 }
 
 export function headFrom(

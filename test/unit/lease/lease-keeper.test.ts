@@ -149,4 +149,14 @@ describe("lease keeper", () => {
     await b.keeper.round();
     expect(b.held()).toBe(32);
   });
+
+  it("leaves nothing behind when it is stopped during its first round", async () => {
+    const { make, table } = fleet();
+    const { keeper } = make("a");
+    const started = keeper.start();
+    await keeper.stop();
+    await started;
+    expect([...table.rows.values()].filter(({ holder }) => holder !== null)).toEqual([]);
+    expect(table.members.size).toBe(0);
+  });
 });

@@ -36,8 +36,8 @@ module.exports = {
     {
       name: "adapters-are-composed",
       severity: "error",
-      comment: "A file named after a technology is imported by its own room and by service/compose.ts alone.",
-      from: { path: "^src/", pathNot: "^src/(publisher|outbox|lease)/|^src/service/compose\\.ts$|^src/cli/" },
+      comment: "A file named after a technology is imported by its own room and by service/compose.ts (and compose-delivery.ts) alone.",
+      from: { path: "^src/", pathNot: "^src/(publisher|outbox|lease)/|^src/service/compose(-delivery)?\\.ts$|^src/cli/" },
       // A type alone builds nothing.
       to: {
         path: "^src/publisher/(kafka|stdout)|^src/(outbox|lease)/postgres-",

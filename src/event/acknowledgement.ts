@@ -1,4 +1,4 @@
-import type { Ack } from "./delivery.ts";
+import type { Ack, Progress } from "./delivery.ts";
 import type { OutboxEvent } from "./event.ts";
 
 /**
@@ -7,4 +7,9 @@ import type { OutboxEvent } from "./event.ts";
  */
 export function acknowledge(event: OutboxEvent): Ack {
   return event as Ack;
+}
+
+/** As `acknowledge`, for a whole batch: the number that the broker itself says is committed. */
+export function progressUpTo(number: number): Progress {
+  return { number } as Progress;
 }

@@ -17,6 +17,17 @@ declare const acked: unique symbol;
 /** Proof that the broker accepted this event. Made in `acknowledgement.ts`, which only publishers import. */
 export type Ack = OutboxEvent & { readonly [acked]: true };
 
+declare const committed: unique symbol;
+
+/**
+ * Proof that the broker has committed every batch up to this number, and will commit no other one up to
+ * it. Made in `acknowledgement.ts`, like an ack. 0: it keeps the count, and nothing is committed yet.
+ */
+export interface Progress {
+  readonly number: number;
+  readonly [committed]: true;
+}
+
 export const rejectionReasons = [
   "topic-unknown",
   "topic-invalid",

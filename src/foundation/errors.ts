@@ -41,6 +41,11 @@ export const errorTable = {
   SCHEMA_NEWER: { exit: "refused", meaning: "The database has migrations that this version does not know." },
   BROKER_UNAVAILABLE: { exit: "unavailable", meaning: "Kafka cannot be reached or does not answer." },
   BROKER_REFUSED: { exit: "refused", meaning: "Kafka answers, but refuses the login." },
+  PROGRESS_MISSING: {
+    exit: "refused",
+    meaning:
+      "Kafka lost the number of the last batch, so nobody can tell whether it was committed (exactly-once).",
+  },
   PUBLISH_STUCK: {
     exit: "failed",
     meaning: "A send neither succeeded nor failed in time; only a restart ends it safely.",

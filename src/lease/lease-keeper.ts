@@ -9,6 +9,7 @@ import { messageOf } from "../foundation/errors.ts";
 import type { Lifecycle } from "../foundation/lifecycle.ts";
 import {
   fairShare,
+  fragmentsOf,
   isTrusted,
   type Lease,
   type Leases,
@@ -34,27 +35,32 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
   readonly #clock: Clock;
   readonly #onChange: (change: LeaseChange) => void;
   readonly #onTrouble: (message: string) => void;
+  readonly #unitShards: number;
   readonly #stopping = new AbortController();
   readonly #held = new Map<number, Lease>();
   /** Shards above the share, waiting until nothing of them is in flight. */
   readonly #surplus = new Set<number>();
   #claimable: ReadonlySet<number> = new Set();
+  #claimableTerms = "";
   #claimableUntilMs = 0;
   #membersCount = 1;
   #running: Promise<void> | undefined;
 
+  /** `unitShards`: how many shards are leased together, as one. */
   constructor(
     leases: Leases,
     timing: LeaseTiming,
     clock: Clock,
     onChange: (change: LeaseChange) => void,
     onTrouble: (message: string) => void,
+    unitShards = 1,
   ) {
     this.#leases = leases;
     this.#timing = timing;
     this.#clock = clock;
     this.#onChange = onChange;
     this.#onTrouble = onTrouble;
+    this.#unitShards = unitShards;
   }
 
   /** Resolves after the first round; a database that is away is tried again at the next. */
@@ -96,6 +102,10 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
     return lease !== undefined && isTrusted(lease, this.#clock.monotonicMs());
   }
 
+  termOf(shard: number): string | undefined {
+    return this.#held.get(shard)?.term;
+  }
+
   async handBackDrained(inUse: ReadonlySet<number>): Promise<void> {
     const drained = [...this.#surplus].filter((shard) => !inUse.has(shard));
     const handedBack = drained.flatMap((shard) => this.#held.get(shard) ?? []);
@@ -109,15 +119,24 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
   async round(): Promise<void> {
     try {
       const lost = await this.#renew();
-      const share = fairShare(shardCount, this.#membersCount);
-      const taken = this.#held.size < share ? await this.#acquire(share - this.#held.size) : [];
+      const share = fairShare(shardCount, this.#membersCount, this.#unitShards);
+      const wanted = share - this.#whole().length;
+      const taken = wanted > 0 ? await this.#acquire(wanted) : [];
       this.#surplus.clear();
-      for (const shard of surplusOf([...this.#held.keys()], share)) this.#surplus.add(shard);
+      for (const shard of surplusOf(this.#whole(), share)) this.#surplus.add(shard);
+      for (const shard of fragmentsOf([...this.#held.keys()], this.#unitShards)) this.#surplus.add(shard);
       if (taken.length > 0 || lost.length > 0) this.#tell({ taken, lost });
     } catch (error) {
       this.#onTrouble(messageOf(error));
     }
     this.#refresh();
+  }
+
+  /** The shards held in whole units. */
+  #whole(): readonly number[] {
+    const held = [...this.#held.keys()];
+    const fragments = new Set(fragmentsOf(held, this.#unitShards));
+    return held.filter((shard) => !fragments.has(shard));
   }
 
   async #renew(): Promise<readonly Term[]> {
@@ -134,7 +153,7 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
 
   async #acquire(count: number): Promise<readonly Term[]> {
     const sentAtMs = this.#clock.monotonicMs();
-    const taken = await this.#leases.acquire(count);
+    const taken = await this.#leases.acquire(count, this.#unitShards);
     this.#trust(taken, sentAtMs, true);
     return taken;
   }
@@ -166,9 +185,13 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
       ...trusted.map((lease) => lease.trustedUntilMs),
       Number.POSITIVE_INFINITY,
     );
-    const isSame =
-      trusted.length === this.#claimable.size && trusted.every(({ shard }) => this.#claimable.has(shard));
-    if (!isSame) this.#claimable = new Set(trusted.map(({ shard }) => shard));
+    const terms = trusted
+      .map(({ shard, term }) => `${shard}:${term}`)
+      .sort()
+      .join();
+    // Another term is another holding, even of the same shards: somebody else may have had them between.
+    if (terms !== this.#claimableTerms) this.#claimable = new Set(trusted.map(({ shard }) => shard));
+    this.#claimableTerms = terms;
   }
 
   #tell({ taken = [], lost = [], handedBack = [] }: Partial<LeaseChange>): void {

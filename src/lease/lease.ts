@@ -37,6 +37,9 @@
  * nothing of it is in flight. Relays count as live while their own row in `outrider_members` has not
  * expired; it is renewed in the same statement as the leases.
  *
+ * Unit. Where a batch belongs to a whole group of shards, a group is leased as one: its shards are taken in
+ * one statement or not at all, and what is left of a group that lost a shard is handed back.
+ *
  * Failures. `kill -9`: the rows expire, another relay takes the shards within TTL + one round. A clean
  * stop hands everything back at once. PostgreSQL away: nobody can take anything either; when it is
  * back, a relay goes on with those terms that nobody has taken, expired or not.
@@ -78,9 +81,17 @@ export function isTrusted(lease: Lease, nowMs: number): boolean {
   return nowMs < lease.trustedUntilMs;
 }
 
-/** Most shards that one of so many relays keeps. */
-export function fairShare(shardCount: number, membersCount: number): number {
-  return Math.ceil(shardCount / Math.max(1, membersCount));
+/** Most shards that one of so many relays keeps, in whole units. */
+export function fairShare(shardCount: number, membersCount: number, unitShards = 1): number {
+  return Math.ceil(shardCount / unitShards / Math.max(1, membersCount)) * unitShards;
+}
+
+/** The shards of units that are not held whole: nothing can be done with them. */
+export function fragmentsOf(held: readonly number[], unitShards: number): number[] {
+  const counts = new Map<number, number>();
+  const unitOf = (shard: number) => Math.floor(shard / unitShards);
+  for (const shard of held) counts.set(unitOf(shard), (counts.get(unitOf(shard)) ?? 0) + 1);
+  return held.filter((shard) => counts.get(unitOf(shard)) !== unitShards);
 }
 
 /** The shards above the fair share: the highest numbers, so that the choice is the same every time. */
@@ -95,8 +106,11 @@ export function surplusOf(held: readonly number[], share: number): number[] {
 export interface Leases {
   /** Says that this relay is alive, and renews these terms: those that are missing from the answer are lost. */
   renew(held: readonly Term[]): Promise<Renewal>;
-  /** Takes up to so many shards that are free or expired, each with a new term. */
-  acquire(count: number): Promise<readonly Term[]>;
+  /**
+   * Takes up to so many shards that are free or expired, each with a new term. With `unitShards`, whole
+   * units only: so many shards in a row, the first of them a multiple of it; `count` is then one as well.
+   */
+  acquire(count: number, unitShards?: number): Promise<readonly Term[]>;
   /** Gives these terms up; those that are no longer ours are left alone. */
   handBack(terms: readonly Term[]): Promise<void>;
   /** Gives these terms up and leaves the members, so that the others share at once. */
@@ -110,6 +124,8 @@ export interface ShardHolding {
   claimable(): ReadonlySet<number>;
   /** Whether events of this shard may be published now; true also while a shard is being handed back. */
   mayPublish(shard: number): boolean;
+  /** The fencing token under which this shard is held; undefined when it is not. */
+  termOf(shard: number): string | undefined;
   /** Says that nothing is in flight but of the shards `inUse`: any other surplus can go. Never throws. */
   handBackDrained(inUse: ReadonlySet<number>): Promise<void>;
 }

@@ -49,18 +49,27 @@ export class PostgresLeases implements Leases {
     };
   }
 
-  async acquire(count: number): Promise<readonly Term[]> {
+  async acquire(count: number, unitShards = 1): Promise<readonly Term[]> {
     const rows = await this.#session.query<TermRow>(
-      `update ${this.#leases} as lease
+      `with free_units as (
+         select shard / $4::int as unit from ${this.#leases} group by 1
+         having bool_and(holder is null or expires_at <= clock_timestamp())
+       ), taken as materialized (
+         select shard from ${this.#leases}
+          where shard / $4::int in (select unit from free_units)
+            and (holder is null or expires_at <= clock_timestamp())
+          order by shard limit $3 for update skip locked
+       ), whole as (
+         select shard / $4::int as unit from taken group by 1 having count(*) = $4::int
+       )
+       update ${this.#leases} as lease
           set holder = $1, term = lease.term + 1, expires_at = clock_timestamp() + $2::int * interval '1 millisecond'
-        where lease.shard in (
-                select shard from ${this.#leases}
-                 where holder is null or expires_at <= clock_timestamp()
-                 order by shard limit $3 for update skip locked)
+         from taken
+        where lease.shard = taken.shard and lease.shard / $4::int in (select unit from whole)
        returning lease.shard, lease.term::text`,
-      [this.#member, this.#ttlMs, count],
+      [this.#member, this.#ttlMs, count, unitShards],
     );
-    return rows.map(toTerm);
+    return rows.map(toTerm).sort((a, b) => a.shard - b.shard);
   }
 
   async handBack(terms: readonly Term[]): Promise<void> {

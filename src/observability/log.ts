@@ -36,6 +36,21 @@ const lines: { readonly [T in AnnouncementType]: readonly [Level, Sentence<T>] }
   polled: ["debug", ({ events }) => `claimed ${events} event(s)`],
   "batch-published": ["debug", ({ events }) => `published ${events} event(s)`],
   "batch-removed": ["debug", ({ events }) => `removed ${events} event(s)`],
+  "batch-resolved": [
+    "warn",
+    ({ events, isCommitted }) =>
+      `the relay before left a batch of ${events} event(s) open: ${isCommitted ? "Kafka has it, its rows go" : "Kafka does not have it, its rows are published"}`,
+  ],
+  "batch-in-doubt": [
+    "error",
+    ({ eventIds }) =>
+      `the relay before deleted ${eventIds.length} event(s) and may not have published them: see eventIds`,
+  ],
+  "events-dropped": [
+    "error",
+    ({ rejected, unknown, message }) =>
+      `dropped ${rejected} rejected event(s) and ${unknown} of unknown outcome, see eventIds: ${message}`,
+  ],
   "outbox-lost": ["warn", ({ message }) => `waiting for PostgreSQL: ${message}`],
   "outbox-back": ["info", () => "PostgreSQL is back"],
   "broker-lost": ["warn", ({ message }) => `waiting for the broker: ${message}`],

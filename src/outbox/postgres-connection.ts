@@ -126,13 +126,16 @@ function isPlainSqlError(thrown: unknown): boolean {
 
 /**
  * A named connection that is opened when needed and thrown away at the first sign of trouble. One
- * statement at a time; the relay has one for claims and one for removals.
+ * statement at a time: callers wait for their turn here, because a statement that waited inside of the
+ * driver would have its time-out run meanwhile.
  */
 export class PostgresSession {
   readonly #config: DatabaseConfig;
   readonly #applicationName: string;
   #client: Promise<pg.Client> | undefined;
   #isClosed = false;
+  /** Settles when the statement before is done, one way or the other. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(config: DatabaseConfig, applicationName: string) {
     this.#config = config;
@@ -152,7 +155,16 @@ export class PostgresSession {
     return (await this.#run(text, values)).rowCount ?? 0;
   }
 
-  async #run<R extends unknown[]>(text: string, values: readonly unknown[]): Promise<pg.QueryArrayResult<R>> {
+  #run<R extends unknown[]>(text: string, values: readonly unknown[]): Promise<pg.QueryArrayResult<R>> {
+    const running = this.#turn.then(() => this.#runNow<R>(text, values));
+    this.#turn = running.catch(() => undefined);
+    return running;
+  }
+
+  async #runNow<R extends unknown[]>(
+    text: string,
+    values: readonly unknown[],
+  ): Promise<pg.QueryArrayResult<R>> {
     const client = await this.#open();
     try {
       return await client.query<R>({ text, values: [...values], rowMode: "array" });

@@ -1,5 +1,5 @@
 /**
- * One life of one kafkajs producer.
+ * One life of one kafkajs producer, plain or transactional: what it is, its desk knows.
  *
  *     made ──connect──► usable ──send──► usable          every partition was answered for certain
  *       │                  │    └──────► spent           anything else: an unknown outcome, a throw
@@ -8,9 +8,9 @@
  * A producer does not outlive a failure: nothing that kafkajs may still believe (its metadata, its
  * connections, its order of requests) is carried over into the next attempt.
  */
-import { CompressionTypes, Kafka, logLevel, type Message, type Producer } from "kafkajs";
+import { CompressionTypes, Kafka, type KafkaConfig, logLevel, type Message, type Producer } from "kafkajs";
 import type { Clock } from "../foundation/clock.ts";
-import { OutriderError } from "../foundation/errors.ts";
+import { KafkaCalls, type Settled } from "./kafka-calls.ts";
 import type { Slot } from "./kafka-chunks.ts";
 import { clientConfigOf, type KafkaOptions, producerConfig } from "./kafka-options.ts";
 import {
@@ -34,16 +34,24 @@ export interface TopicSighting {
   readonly leaderless: ReadonlySet<number>;
 }
 
-type Settled<T> = { readonly value: T } | { readonly trouble: unknown };
+/** The part of a kafkajs producer that is spoken to; a transactional one has a desk of its own. */
+export type ProducerDesk = Pick<Producer, "connect" | "sendBatch" | "disconnect">;
 
-/** Room for what kafkajs does around a request: its timers tick every 100 ms. */
-const marginMs = 1_000;
+export interface ProducerMake<Desk> {
+  readonly client: (options: KafkaOptions, brokers: readonly string[]) => KafkaConfig;
+  readonly desk: (kafka: Kafka) => Desk;
+}
 
-export class KafkaProducer {
+export const plainMake: ProducerMake<ProducerDesk> = {
+  client: clientConfigOf,
+  desk: (kafka) => kafka.producer(producerConfig),
+};
+
+export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
   readonly #options: KafkaOptions;
-  readonly #clock: Clock;
+  readonly #calls: KafkaCalls;
   readonly #sockets = new Sockets();
-  readonly #producer: Producer;
+  readonly #desk: Desk;
   readonly #brokers: string;
   readonly #asked = new Set<string>();
   readonly #sightings = new Map<string, TopicSighting>();
@@ -52,22 +60,23 @@ export class KafkaProducer {
   #isStale = false;
 
   constructor(
+    { client, desk }: ProducerMake<Desk>,
     options: KafkaOptions,
     brokers: readonly string[],
     remark: (remark: PublisherRemark) => void,
     clock: Clock,
   ) {
     this.#options = options;
-    this.#clock = clock;
+    this.#calls = new KafkaCalls(this.#sockets, options, clock);
     this.#brokers = brokers[0] ?? "";
     readResponses(this.#sockets.factory, { readMetadata: (metadata) => this.#noteTopics(metadata) });
     const kafka = new Kafka({
-      ...clientConfigOf(options, brokers),
+      ...client(options, brokers),
       socketFactory: this.#sockets.factory,
       logLevel: logLevel.WARN,
       logCreator: () => (entry) => pass(entry.level, entry.log.message, entry.log.broker, remark),
     });
-    this.#producer = kafka.producer(producerConfig);
+    this.#desk = desk(kafka);
   }
 
   /** True from the first failure on: only `dispose` is left to do. */
@@ -82,7 +91,7 @@ export class KafkaProducer {
 
   /** Throws BROKER_UNAVAILABLE, BROKER_REFUSED or PUBLISH_STUCK. */
   async connect(): Promise<void> {
-    const settled = await this.#settle("connect", this.#producer.connect());
+    const settled = await this.#calls.settle("connect", this.#desk.connect());
     if ("value" in settled) return;
     this.#isSpent = true;
     throw connectErrorOf(settled.trouble, this.#brokers);
@@ -104,7 +113,7 @@ export class KafkaProducer {
       this.#sightings.delete(topic);
     }
     const topicMessages = topics.map((topic) => ({ topic, messages: [] }));
-    const settled = await this.#settle("look-up", this.#producer.sendBatch({ topicMessages }));
+    const settled = await this.#calls.settle("look-up", this.#desk.sendBatch({ topicMessages }));
     if ("value" in settled) return undefined;
     const codes = topics.map((topic) => this.#sightings.get(topic)?.errorCode);
     const isExplained = codes.every((code) => code === 0 || (code !== undefined && refusalOf(code)));
@@ -116,9 +125,9 @@ export class KafkaProducer {
   /** Sends one chunk; one outcome for each slot, in the same order. Throws only PUBLISH_STUCK. */
   async send(slots: readonly Slot[]): Promise<readonly SlotOutcome[]> {
     const { requestTimeoutMs, compression } = this.#options;
-    const settled = await this.#settle(
+    const settled = await this.#calls.settle(
       "send",
-      this.#producer.sendBatch({
+      this.#desk.sendBatch({
         acks: -1,
         // How long the broker waits for its replicas: it shall say so before we stop listening.
         timeout: Math.ceil(requestTimeoutMs * 0.8),
@@ -132,6 +141,13 @@ export class KafkaProducer {
       return slots.map(() => ({ kind: "unknown", trouble }));
     }
     return this.#judgeAll(slots, settled.value as readonly PartitionAnswer[]);
+  }
+
+  /** Any other call to the desk. When it does not end well, the producer is spent. Throws only PUBLISH_STUCK. */
+  async ask<T>(what: string, call: (desk: Desk) => Promise<T>): Promise<Settled<T>> {
+    const settled = await this.#calls.settle(what, call(this.#desk));
+    if ("trouble" in settled) this.#isSpent = true;
+    return settled;
   }
 
   #judgeAll(slots: readonly Slot[], answers: readonly PartitionAnswer[]): readonly SlotOutcome[] {
@@ -154,7 +170,7 @@ export class KafkaProducer {
   async dispose(): Promise<void> {
     if (this.#isSpent) this.#sockets.taint();
     this.#isSpent = true;
-    await this.#settle("disconnect", this.#producer.disconnect());
+    await this.#calls.settle("disconnect", this.#desk.disconnect());
     this.#sockets.sever();
   }
 
@@ -170,41 +186,6 @@ export class KafkaProducer {
       // With nothing to ask for, kafkajs asks for all the topics of the cluster.
       if (this.#asked.has(topic))
         this.#sightings.set(topic, { errorCode: topicErrorCode, partitions, leaderless });
-    }
-  }
-
-  /**
-   * Waits until `work` has settled, whatever the outcome. In time it does so by itself; else all its
-   * sockets are severed, which rejects everything it waits for; and if even that does not end it, the
-   * process has to: what is not settled may still be carried out.
-   */
-  async #settle<T>(what: string, work: Promise<T>): Promise<Settled<T>> {
-    const { requestTimeoutMs, connectionTimeoutMs } = this.#options;
-    const settled: Promise<Settled<T>> = work.then(
-      (value) => ({ value }),
-      (trouble: unknown) => ({ trouble }),
-    );
-    const inTime = await this.#within(settled, requestTimeoutMs + 2 * connectionTimeoutMs + marginMs);
-    if (inTime !== undefined) return inTime;
-    this.#sockets.sever();
-    const atLast = await this.#within(settled, connectionTimeoutMs + marginMs);
-    if (atLast !== undefined) return atLast;
-    throw new OutriderError(
-      "PUBLISH_STUCK",
-      `kafkajs did not end a ${what} with all its connections closed`,
-      {
-        repair: "Restart: nothing is lost, the events are still in the outbox.",
-      },
-    );
-  }
-
-  async #within<T>(settled: Promise<T>, timeoutMs: number): Promise<T | undefined> {
-    const ended = new AbortController();
-    const late = this.#clock.sleep(timeoutMs, ended.signal).then(() => undefined);
-    try {
-      return await Promise.race([settled, late]);
-    } finally {
-      ended.abort();
     }
   }
 }

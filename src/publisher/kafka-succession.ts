@@ -2,29 +2,41 @@
 import type { Clock } from "../foundation/clock.ts";
 import { OutriderError } from "../foundation/errors.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
-import { KafkaProducer } from "./kafka-producer.ts";
+import { KafkaProducer, type ProducerDesk, type ProducerMake } from "./kafka-producer.ts";
 import type { PublisherRemark } from "./publisher.ts";
 
-export class ProducerSuccession {
+export class ProducerSuccession<Desk extends ProducerDesk> {
+  readonly #make: ProducerMake<Desk>;
   readonly #options: KafkaOptions;
   readonly #remark: (remark: PublisherRemark) => void;
   readonly #clock: Clock;
-  #producer: KafkaProducer | undefined;
+  #producer: KafkaProducer<Desk> | undefined;
   /** Index of the broker to ask first: the one that answered last. */
   #seed = 0;
 
-  constructor(options: KafkaOptions, remark: (remark: PublisherRemark) => void, clock: Clock) {
+  constructor(
+    make: ProducerMake<Desk>,
+    options: KafkaOptions,
+    remark: (remark: PublisherRemark) => void,
+    clock: Clock,
+  ) {
+    this.#make = make;
     this.#options = options;
     this.#remark = remark;
     this.#clock = clock;
   }
 
   /** The producer in use, or a new one. Throws BROKER_UNAVAILABLE, BROKER_REFUSED or PUBLISH_STUCK. */
-  async current(): Promise<KafkaProducer> {
+  async current(): Promise<KafkaProducer<Desk>> {
     if (this.#producer !== undefined && !this.#producer.isSpent) return this.#producer;
     await this.discard();
     this.#producer = await this.#open();
     return this.#producer;
+  }
+
+  /** The producer in use; undefined when there is none, or when it is spent. */
+  get inUse(): KafkaProducer<Desk> | undefined {
+    return this.#producer?.isSpent === false ? this.#producer : undefined;
   }
 
   /** Ends the producer in use, if there is one. Throws only PUBLISH_STUCK. */
@@ -35,12 +47,12 @@ export class ProducerSuccession {
   }
 
   /** Asks one broker after the other: without retries, kafkajs tries only the first of its list. */
-  async #open(): Promise<KafkaProducer> {
+  async #open(): Promise<KafkaProducer<Desk>> {
     const { brokers } = this.#options;
     const troubles: string[] = [];
     for (const _ of brokers) {
       const order = [...brokers.slice(this.#seed), ...brokers.slice(0, this.#seed)];
-      const producer = new KafkaProducer(this.#options, order, this.#remark, this.#clock);
+      const producer = new KafkaProducer(this.#make, this.#options, order, this.#remark, this.#clock);
       try {
         await producer.connect();
         return producer;

@@ -9,34 +9,25 @@
  * partition is there, says success, and names an offset above every one acked before.
  */
 import type { Report } from "../event/delivery.ts";
-import type { OutboxEvent } from "../event/event.ts";
 import type { Message } from "../event/message.ts";
 import { type Clock, systemClock } from "../foundation/clock.ts";
 import { invariant, OutriderError } from "../foundation/errors.ts";
-import { cutChunk, type Outgoing, type Slot, toOutgoing } from "./kafka-chunks.ts";
+import { cutChunk, type Outgoing, type Slot } from "./kafka-chunks.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
-import type { Refusal, SlotOutcome } from "./kafka-outcome.ts";
-import { partitionOf } from "./kafka-partitions.ts";
-import type { KafkaProducer } from "./kafka-producer.ts";
+import type { SlotOutcome } from "./kafka-outcome.ts";
+import { type KafkaProducer, type ProducerDesk, plainMake } from "./kafka-producer.ts";
+import { conclude, KafkaRouter, sentenceOf } from "./kafka-router.ts";
 import { ProducerSuccession } from "./kafka-succession.ts";
-import { KafkaTopics, type TopicState } from "./kafka-topics.ts";
 import { repairKafkajs } from "./kafkajs-repairs.ts";
 import type { Publisher, PublisherRemark } from "./publisher.ts";
 import { ReportDraft } from "./report-draft.ts";
 
 export type { KafkaOptions, KafkaSasl, KafkaTls } from "./kafka-options.ts";
 
-/** A message that failed before anything was sent. */
-type Unroutable = { readonly event: OutboxEvent; readonly topic: string } & (
-  | { readonly refusal: Refusal }
-  | { readonly trouble: string }
-);
-
 export class KafkaPublisher implements Publisher {
   readonly #options: KafkaOptions;
-  readonly #clock: Clock;
-  readonly #topics: KafkaTopics;
-  readonly #producers: ProducerSuccession;
+  readonly #router: KafkaRouter;
+  readonly #producers: ProducerSuccession<ProducerDesk>;
   #running: Promise<unknown> | undefined;
   #isClosed = false;
 
@@ -45,9 +36,8 @@ export class KafkaPublisher implements Publisher {
     invariant(options.brokers.length > 0, "a Kafka publisher needs the address of a broker");
     repairKafkajs();
     this.#options = Object.freeze({ ...options });
-    this.#clock = clock;
-    this.#topics = new KafkaTopics(remark);
-    this.#producers = new ProducerSuccession(this.#options, remark, clock);
+    this.#router = new KafkaRouter(options, remark, clock);
+    this.#producers = new ProducerSuccession(plainMake, this.#options, remark, clock);
   }
 
   async connect(): Promise<void> {
@@ -87,13 +77,13 @@ export class KafkaPublisher implements Publisher {
       for (const { event } of messages) draft.leaveUnknown(event, error.message);
       return draft.finish();
     }
-    const topics = await this.#lookUp(producer, messages);
-    if (typeof topics === "string") {
-      for (const { event } of messages) draft.leaveUnknown(event, topics);
+    const routed = await this.#router.route(producer, messages, draft);
+    if (typeof routed === "string") {
+      for (const { event } of messages) draft.leaveUnknown(event, routed);
     } else {
-      const { queue, unroutable } = this.#route(messages, topics, draft);
-      await this.#sendAll(producer, queue, draft);
-      for (const fault of unroutable) conclude(fault, draft);
+      this.#router.forgetAll();
+      await this.#sendAll(producer, routed.queue, draft);
+      for (const fault of routed.unroutable) conclude(fault, draft);
     }
     const report = draft.finish();
     // Trouble found without sending (no leader) needs a new producer too: its metadata is what is stale.
@@ -101,71 +91,13 @@ export class KafkaPublisher implements Publisher {
     return report;
   }
 
-  /** What is known about every topic of the batch, or the trouble that kept the brokers from telling. */
-  async #lookUp(
-    producer: KafkaProducer,
-    messages: readonly Message[],
-  ): Promise<ReadonlyMap<string, TopicState> | string> {
-    const names = new Set<string>();
-    for (const { topic } of messages) names.add(topic);
-    const nowMs = this.#clock.monotonicMs();
-    const unseen = [...names].filter(
-      (topic) => producer.sightingOf(topic)?.errorCode !== 0 && !this.#topics.isAbsent(topic, nowMs),
-    );
-    if (unseen.length > 0) {
-      const trouble = await producer.lookUp(unseen);
-      if (trouble !== undefined) return trouble;
-    }
-    const states = new Map<string, TopicState>();
-    for (const topic of names) {
-      const state = this.#topics.stateOf(topic, producer.sightingOf(topic), nowMs);
-      if (state === undefined) return `the brokers do not describe topic "${topic}"`;
-      states.set(topic, state);
-    }
-    return states;
-  }
-
-  /**
-   * Gives every message its partition. What has none ends its lane here; but what stands before it in
-   * its lane is still to be sent, so whether it is rejected or held is only known at the end.
-   */
-  #route(
-    messages: readonly Message[],
-    topics: ReadonlyMap<string, TopicState>,
-    draft: ReportDraft,
-  ): { readonly queue: readonly Outgoing[]; readonly unroutable: readonly Unroutable[] } {
-    const queue: Outgoing[] = [];
-    const unroutable: Unroutable[] = [];
-    const ended = new Set<string>();
-    const nowMs = this.#clock.wallMs();
-    for (const message of messages) {
-      const { event, topic, key } = message;
-      const placed = ended.has(event.aggregateId) ? undefined : placeIn(topics.get(topic), topic, key);
-      if (placed === undefined) {
-        draft.hold(event);
-      } else if (typeof placed === "number") {
-        queue.push(toOutgoing(message, placed, nowMs));
-      } else {
-        ended.add(event.aggregateId);
-        unroutable.push({ event, topic, ...placed });
-      }
-    }
-    return { queue, unroutable };
-  }
-
   /** Sends chunk after chunk until everything has its outcome, or the producer is spent. */
   async #sendAll(producer: KafkaProducer, messages: readonly Outgoing[], draft: ReportDraft): Promise<void> {
-    const isolated = new Map<string, number>();
-    const limits = {
-      bytesMax: (topic: string) => this.#topics.bytesMaxOf(topic, this.#options.requestBytesMax),
-      eventsMax: (topic: string, partition: number) =>
-        isolated.get(`${topic}/${partition}`) ?? Number.POSITIVE_INFINITY,
-    };
     let queue = messages;
     while (queue.length > 0) {
-      const { slots, rest } = cutChunk(queue, limits);
+      const { slots, rest } = cutChunk(queue, this.#router.limits);
       const outcomes = await producer.send(slots);
-      const again = slots.flatMap((slot, at) => this.#conclude(slot, outcomes[at], isolated, draft));
+      const again = slots.flatMap((slot, at) => this.#conclude(slot, outcomes[at], draft));
       if (again.length === 0 && rest.length === 0) return;
       queue = [...again, ...rest].filter(({ event }) => {
         const isStopped = draft.isStopped(event);
@@ -179,58 +111,23 @@ export class KafkaPublisher implements Publisher {
   }
 
   /** Enters the outcome of a slot; returns what has to be sent again, in smaller batches. */
-  #conclude(
-    slot: Slot,
-    outcome: SlotOutcome | undefined,
-    isolated: Map<string, number>,
-    draft: ReportDraft,
-  ): readonly Outgoing[] {
+  #conclude(slot: Slot, outcome: SlotOutcome | undefined, draft: ReportDraft): readonly Outgoing[] {
     invariant(outcome !== undefined, "a slot without an outcome");
-    const { topic, partition, messages } = slot;
-    const place = `${topic}/${partition}`;
+    const { topic, messages } = slot;
     if (outcome.kind === "unknown") {
       for (const { event } of messages) draft.leaveUnknown(event, outcome.trouble);
       return [];
     }
     if (outcome.kind === "acked") {
       for (const { event } of messages) draft.ack(event);
-      isolated.delete(place);
+      this.#router.forget(slot);
       return [];
     }
     const { refusal } = outcome;
-    if (refusal.cause === "topic") {
-      this.#topics.noteAbsent(topic, refusal, this.#clock.monotonicMs());
-    } else if (messages.length > 1) {
-      if (refusal.cause === "size") this.#topics.noteTooLarge(topic, slot.bytes);
-      else isolated.set(place, Math.ceil(messages.length / 2));
-      return messages;
-    }
-    isolated.delete(place);
+    if (this.#router.learn(slot, refusal)) return messages;
     for (const { event, bytes } of messages) {
       draft.reject(event, refusal.reason, sentenceOf(topic, refusal, bytes));
     }
     return [];
   }
-}
-
-function placeIn(
-  state: TopicState | undefined,
-  topic: string,
-  key: string,
-): number | { readonly refusal: Refusal } | { readonly trouble: string } {
-  invariant(state !== undefined, "a topic that was not looked up");
-  if ("refusal" in state) return state;
-  const partition = partitionOf(key, state.partitions);
-  if (!state.leaderless.has(partition)) return partition;
-  return { trouble: `${topic}/${partition} has no leader` };
-}
-
-function conclude(fault: Unroutable, draft: ReportDraft): void {
-  if (draft.isStopped(fault.event)) draft.hold(fault.event);
-  else if ("trouble" in fault) draft.leaveUnknown(fault.event, fault.trouble);
-  else draft.reject(fault.event, fault.refusal.reason, sentenceOf(fault.topic, fault.refusal, 0));
-}
-
-function sentenceOf(topic: string, { cause, sentence }: Refusal, bytes: number): string {
-  return `topic "${topic}": ${sentence}${cause === "size" ? ` (about ${bytes} bytes)` : ""}`;
 }

@@ -23,7 +23,9 @@ export const kafkajsVersion = "2.2.4";
 /** Sees the decoded responses of one producer before kafkajs judges them. */
 export interface ResponseReader {
   /** May change what kafkajs is about to see. */
-  readMetadata(metadata: MetadataResponse): void;
+  readMetadata?(metadata: MetadataResponse): void;
+  /** Puts another request in the place of one that kafkajs can only express in an older version. */
+  replaceOffsetFetch?(): Exchange;
 }
 
 export interface MetadataResponse {
@@ -34,7 +36,8 @@ export interface MetadataResponse {
   }[];
 }
 
-interface Exchange {
+/** A request and how its answer is read, as kafkajs hands them to a connection. */
+export interface Exchange {
   readonly request: { readonly apiName: string };
   readonly response: { decode(payload: Buffer): Promise<unknown>; parse(decoded: unknown): Promise<unknown> };
 }
@@ -98,11 +101,13 @@ function readBy(reader: ResponseReader, exchange: Exchange): Exchange {
       return { ...exchange, response: { decode: response.decode, parse: async (decoded) => decoded } };
     case "Metadata": {
       const parse = async (decoded: unknown) => {
-        reader.readMetadata(decoded as MetadataResponse);
+        reader.readMetadata?.(decoded as MetadataResponse);
         return response.parse(decoded);
       };
       return { ...exchange, response: { decode: response.decode, parse } };
     }
+    case "OffsetFetch":
+      return reader.replaceOffsetFetch?.() ?? exchange;
     default:
       return exchange;
   }

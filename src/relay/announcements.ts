@@ -35,6 +35,24 @@ export type Announcement =
       readonly gone: number;
       readonly durationMs: number;
     }
+  /** A batch that the relay before us had left open: was it committed, or not. Exactly-once only. */
+  | {
+      readonly type: "batch-resolved";
+      readonly group: number;
+      readonly number: number;
+      readonly events: number;
+      readonly isCommitted: boolean;
+    }
+  /** Deleted before it was published, and nobody can tell whether it was. At-most-once only. */
+  | { readonly type: "batch-in-doubt"; readonly group: number; readonly eventIds: readonly string[] }
+  /** Not published for certain (rejected), or perhaps not (unknown), and not tried again. At-most-once only. */
+  | {
+      readonly type: "events-dropped";
+      readonly rejected: number;
+      readonly unknown: number;
+      readonly eventIds: readonly string[];
+      readonly message: string;
+    }
   /** PostgreSQL went away; said once, then silence until it is back. */
   | { readonly type: "outbox-lost"; readonly message: string }
   | { readonly type: "outbox-back"; readonly outageMs: number }

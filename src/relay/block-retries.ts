@@ -15,8 +15,8 @@ import type { ClaimLimits, Outbox } from "../outbox/outbox.ts";
 import type { Announcements } from "./announcements.ts";
 import type { BlockedAggregates } from "./blocked-aggregates.ts";
 import type { Cursors } from "./cursors.ts";
-import type { DeliveryLine } from "./delivery-line.ts";
 import { formBatch } from "./lanes.ts";
+import type { Line } from "./line.ts";
 import { type Block, type BlockPolicy, verdict } from "./verdict.ts";
 
 export interface RetryParts {
@@ -24,7 +24,7 @@ export interface RetryParts {
   readonly ledger: RejectionLedger;
   readonly announcements: Announcements;
   readonly blocked: BlockedAggregates;
-  readonly line: DeliveryLine;
+  readonly line: Line;
   readonly cursors: Cursors;
   readonly mayPublish: (shard: number) => boolean;
 }

@@ -1,5 +1,5 @@
 /**
- * The second half of the pipeline: publish a batch, remove what was acked. One batch is published
+ * The line of at-least-once delivery: publish a batch, remove what was acked. One batch is published
  * at a time; the removal of the one before goes on meanwhile. So at most two batches are "out", acked
  * but not removed or of unknown outcome, and a crash repeats at most those two.
  *
@@ -12,28 +12,18 @@
  */
 import type { Ack, Rejection, Report } from "../event/delivery.ts";
 import type { Message } from "../event/message.ts";
-import type { Clock } from "../foundation/clock.ts";
-import { messageOf, OutriderError } from "../foundation/errors.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Publisher } from "../publisher/publisher.ts";
-import type { Announcements } from "./announcements.ts";
 import { keepEvents, withinShards } from "./lanes.ts";
-import { Outage, type OutageTiming } from "./outage.ts";
+import { awaitBroker, insist, type Line, type LineOwner, type LineParts, type LineTotals } from "./line.ts";
+import { Outage } from "./outage.ts";
 
-/** Whether PostgreSQL caused it, so that waiting may help; anything else is a fault of this program. */
-export function isOutboxTrouble(error: unknown): boolean {
-  return error instanceof OutriderError && error.code.startsWith("OUTBOX_");
-}
-
-export interface DeliveryParts {
+export interface DeliveryParts extends LineParts {
   readonly outbox: Outbox;
   readonly publisher: Publisher;
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly announcements: Announcements;
 }
 
-export class DeliveryLine {
+export class DeliveryLine implements Line {
   readonly #parts: DeliveryParts;
   readonly #signal: AbortSignal;
   readonly #brokerOutage: Outage;
@@ -42,36 +32,27 @@ export class DeliveryLine {
   #publishedTotal = 0;
   #removedTotal = 0;
 
-  /** `signal`: stop repeating what fails. What is in flight is still waited for. */
-  constructor(parts: DeliveryParts, timing: OutageTiming, signal: AbortSignal) {
+  constructor(parts: DeliveryParts, { timing, signal }: LineOwner) {
     this.#parts = parts;
     this.#signal = signal;
     this.#brokerOutage = new Outage("broker", parts, timing);
     this.#removalOutage = new Outage("outbox", parts, timing);
   }
 
-  get totals(): { readonly publishedTotal: number; readonly removedTotal: number } {
+  get totals(): LineTotals {
     return { publishedTotal: this.#publishedTotal, removedTotal: this.#removedTotal };
   }
 
-  /** Connects the publisher, waiting for the broker as long as it takes. Throws what waiting cannot mend. */
   async connect(failFast: boolean): Promise<void> {
-    while (!this.#signal.aborted) {
-      try {
-        await this.#parts.publisher.connect();
-        this.#brokerOutage.end();
-        return;
-      } catch (error) {
-        if (failFast || !(error instanceof OutriderError) || !error.retriable) throw error;
-        await this.#brokerOutage.wait(error.message, this.#signal);
-      }
-    }
+    const { publisher } = this.#parts;
+    await awaitBroker(() => publisher.connect(), this.#brokerOutage, this.#signal, failFast);
   }
 
-  /**
-   * Publishes until every event was acked or rejected (or held behind a rejected one). Before each
-   * attempt `mayPublish` is asked anew: events of a shard that is not ours any more are left alone.
-   */
+  /** Rows are deleted after they were published, so there is nothing that could have been left open. */
+  async takeOver(): Promise<boolean> {
+    return true;
+  }
+
   async publish(
     messages: readonly Message[],
     mayPublish: (shard: number) => boolean,
@@ -126,28 +107,21 @@ export class DeliveryLine {
   async #remove(acks: readonly Ack[]): Promise<void> {
     const { clock, outbox, announcements } = this.#parts;
     const startedMs = clock.monotonicMs();
-    for (;;) {
-      try {
-        const removed = await outbox.remove(acks);
-        this.#removalOutage.end();
-        this.#removedTotal += removed;
-        const durationMs = clock.monotonicMs() - startedMs;
-        announcements.announce({
-          type: "batch-removed",
-          events: removed,
-          gone: acks.length - removed,
-          durationMs,
-        });
-        return;
-      } catch (error) {
-        if (!isOutboxTrouble(error)) throw error;
-        if (this.#signal.aborted) return;
-        await this.#removalOutage.wait(messageOf(error), this.#signal);
-      }
-    }
+    const removed = await insist(() => outbox.remove(acks), this.#removalOutage, this.#signal);
+    if (removed === undefined) return;
+    this.#removedTotal += removed;
+    const durationMs = clock.monotonicMs() - startedMs;
+    announcements.announce({
+      type: "batch-removed",
+      events: removed,
+      gone: acks.length - removed,
+      durationMs,
+    });
   }
 
-  /** Resolves when every acked event is removed (or, when stopping, given up until the restart). */
+  /** Removals are under way as soon as there are acks. */
+  async rest(): Promise<void> {}
+
   async settle(): Promise<void> {
     await this.#removing;
   }

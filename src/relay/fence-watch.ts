@@ -29,6 +29,7 @@ export class FenceWatch {
   readonly #announcements: Announcements;
   readonly #named = new Set<string>();
   #state: FenceState = unseen;
+  #taking: Promise<FenceMark> | undefined;
 
   constructor(outbox: Outbox, timing: FenceTiming, announcements: Announcements) {
     this.#outbox = outbox;
@@ -36,8 +37,18 @@ export class FenceWatch {
     this.#announcements = announcements;
   }
 
-  /** One look. The claim that uses the mark must be a later statement. */
-  async take(): Promise<FenceMark> {
+  /**
+   * One look. The claim that uses the mark must be a later statement. Several loops share it: a look that
+   * was begun before it was asked for is only a little lower.
+   */
+  take(): Promise<FenceMark> {
+    this.#taking ??= this.#take().finally(() => {
+      this.#taking = undefined;
+    });
+    return this.#taking;
+  }
+
+  async #take(): Promise<FenceMark> {
     const look = await this.#outbox.look();
     let reading = readFence(this.#state, look, this.#timing.fenceHoldMs);
     if (reading.holder?.bound === Number.NEGATIVE_INFINITY) {

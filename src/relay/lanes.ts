@@ -40,6 +40,20 @@ export function keepEvents(messages: readonly Message[], events: readonly Outbox
   return messages.filter(({ event }) => kept.has(event));
 }
 
+/** The messages that stand before the rejected event of their lane, or whose lane has none. */
+export function beforeRejected(
+  messages: readonly Message[],
+  rejections: readonly Rejection[],
+): readonly Message[] {
+  if (rejections.length === 0) return messages;
+  const rejected = new Set(rejections.map(({ event }) => event));
+  const ended = new Set<string>();
+  return messages.filter(({ event }) => {
+    if (rejected.has(event)) ended.add(event.aggregateId);
+    return !ended.has(event.aggregateId);
+  });
+}
+
 /** The messages whose aggregate is not blocked, in their order. */
 export function withoutBlocked(
   messages: readonly Message[],

@@ -37,6 +37,16 @@ export class OwnedShards {
     return !this.#abandoned.has(shard);
   };
 
+  /** Every shard that we work on went to somebody else: none of them goes on where it is. */
+  abandon = (): void => {
+    for (const shard of this.#shards) this.#abandoned.add(shard);
+  };
+
+  /** They are not ours after all; the next look at the leases may say something else. */
+  drop(): void {
+    this.#shards = new Set();
+  }
+
   /**
    * Takes up the shards that are ours now. Call it when nothing is in flight: a shard that comes back
    * must not be claimed beside its own unfinished batch, and one that goes must be drained.

@@ -2,7 +2,7 @@
  * The loop (Polling Publisher): look → claim → publish → remove → settle → wait.
  *
  * One batch is claimed while the one before is published and the one before that is removed
- * (`delivery-line.ts` draws it). A claim begins where the last one ended, so two batches in flight
+ * (`delivery-line.ts` draws it; the delivery modes differ in their lines alone). A claim begins where the last one ended, so two batches in flight
  * never hold the same row; and because batches are published one after the other, an aggregate never
  * has two unresolved ones.
  *
@@ -11,18 +11,22 @@
  * removed would otherwise be claimed and published once more.
  */
 import type { Routing } from "../event/message.ts";
+import type { Clock } from "../foundation/clock.ts";
 import { messageOf } from "../foundation/errors.ts";
+import type { ShardHolding } from "../lease/lease.ts";
 import type { RejectionLedger } from "../outbox/dead-letter-channel.ts";
-import type { Claim, ClaimLimits } from "../outbox/outbox.ts";
+import type { Claim, ClaimLimits, Outbox } from "../outbox/outbox.ts";
+import type { Announcements } from "./announcements.ts";
 import { BlockRetries } from "./block-retries.ts";
 import { BlockedAggregates } from "./blocked-aggregates.ts";
 import { Cursors } from "./cursors.ts";
-import { DeliveryLine, type DeliveryParts, isOutboxTrouble } from "./delivery-line.ts";
-import { type FenceTiming, FenceWatch } from "./fence-watch.ts";
+import type { FenceTiming, FenceWatch } from "./fence-watch.ts";
 import { type Batch, formBatch, withoutBlocked } from "./lanes.ts";
+import { isOutboxTrouble, type Line, type LineMaker } from "./line.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
-import { OwnedShards, type ShardLeases } from "./owned-shards.ts";
+import { OwnedShards } from "./owned-shards.ts";
 import { eventsToClaim, type PollLimits, pauseMs } from "./pace.ts";
+import type { SharedPeek } from "./shared-peek.ts";
 import { Sweep } from "./sweep.ts";
 import type { BlockPolicy } from "./verdict.ts";
 
@@ -35,23 +39,31 @@ export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, Bloc
   readonly failFast: boolean;
 }
 
-export interface RelayParts extends DeliveryParts {
-  readonly shards: ShardLeases;
+/** What one loop works with. Several may share all of it but the shards and the line. */
+export interface LoopParts {
+  readonly outbox: Outbox;
   readonly ledger: RejectionLedger;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly announcements: Announcements;
+  readonly fenceWatch: FenceWatch;
+  readonly peek: SharedPeek;
+  /** The shards that this loop may work on. */
+  readonly holding: ShardHolding;
+  readonly makeLine: LineMaker;
 }
 
 /** Blocked aggregates that are tried again in one go. */
 const retriesMax = 64;
 
 export class PollingPublisher {
-  readonly #parts: RelayParts;
+  readonly #parts: LoopParts;
   readonly #limits: RelayLimits;
   readonly #routing: Routing;
   readonly #signal: AbortSignal;
-  readonly #line: DeliveryLine;
+  readonly #line: Line;
   readonly #shards: OwnedShards;
   readonly #cursors = new Cursors();
-  readonly #fenceWatch: FenceWatch;
   readonly #blocked: BlockedAggregates;
   readonly #retries: BlockRetries;
   readonly #sweep: Sweep;
@@ -65,15 +77,14 @@ export class PollingPublisher {
   #quietMark: string | null = null;
   #averageBytes = 0;
 
-  constructor(parts: RelayParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
-    const { announcements, outbox } = parts;
+  constructor(parts: LoopParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
     this.#parts = parts;
     this.#limits = limits;
     this.#routing = routing;
     this.#signal = signal;
-    this.#shards = new OwnedShards(parts.shards);
-    this.#line = new DeliveryLine(parts, limits, signal);
-    this.#fenceWatch = new FenceWatch(outbox, limits, announcements);
+    this.#shards = new OwnedShards(parts.holding);
+    const { abandon } = this.#shards;
+    this.#line = parts.makeLine({ timing: limits, signal, holding: parts.holding, abandon });
     this.#blocked = new BlockedAggregates(parts, limits);
     const { mayPublish } = this.#shards;
     const own = { blocked: this.#blocked, line: this.#line, cursors: this.#cursors, mayPublish };
@@ -120,7 +131,7 @@ export class PollingPublisher {
     if (await this.#sweep.step(() => this.#settle())) this.#quietMark = null;
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
-    const mark = this.#idlePolls > 0 ? await this.#parts.outbox.peek() : null;
+    const mark = this.#idlePolls > 0 ? await this.#parts.peek.ask() : null;
     if (mark !== null && mark === this.#quietMark) return this.#rest();
     const { events, isCut, isAtEnd, isQuiet } = await this.#claim();
     // The mark is older than the look: whatever was written since either changes it or was seen open.
@@ -134,14 +145,15 @@ export class PollingPublisher {
         this.#fault = fault;
       });
     }
+    if (events.length === 0) await this.#line.rest();
     this.#idlePolls = isAtEnd ? this.#idlePolls + 1 : 0;
     await this.#wait(isCut);
   }
 
   async #claim(): Promise<Claim & { readonly isAtEnd: boolean; readonly isQuiet: boolean }> {
-    const { clock, outbox, announcements } = this.#parts;
+    const { clock, outbox, announcements, fenceWatch } = this.#parts;
     const startedMs = clock.monotonicMs();
-    const mark = await this.#fenceWatch.take();
+    const mark = await fenceWatch.take();
     const limits = this.#claimLimits();
     const plan = this.#cursors.plan(limits.eventsMax);
     const request = {
@@ -198,6 +210,7 @@ export class PollingPublisher {
     this.#blocked.own(kept, all);
     this.#quietMark = null;
     await this.#shards.handBack();
+    if (all.size > 0 && !(await this.#line.takeOver())) this.#shards.drop();
   }
 
   async #retryBlocked(): Promise<void> {
@@ -218,9 +231,10 @@ export class PollingPublisher {
   }
 
   /** Nothing to do in this round. */
-  #rest(): Promise<void> {
+  async #rest(): Promise<void> {
+    await this.#line.rest();
     this.#idlePolls += 1;
-    return this.#wait(false);
+    await this.#wait(false);
   }
 
   async #wait(isCut: boolean): Promise<void> {
@@ -230,7 +244,7 @@ export class PollingPublisher {
 
   async #recover(message: string): Promise<void> {
     await this.#outage.wait(message, this.#signal);
-    this.#fenceWatch.forget();
+    this.#parts.fenceWatch.forget();
     await this.#settle();
     this.#cursors.forget();
     this.#quietMark = null;

@@ -7,24 +7,57 @@
  */
 
 import type { Routing } from "../event/message.ts";
+import type { Clock } from "../foundation/clock.ts";
 import { OutriderError } from "../foundation/errors.ts";
 import type { Lifecycle } from "../foundation/lifecycle.ts";
-import type { Fault } from "../outbox/outbox.ts";
+import type { ShardHolding } from "../lease/lease.ts";
+import type { RejectionLedger } from "../outbox/dead-letter-channel.ts";
+import type { Fault, Outbox } from "../outbox/outbox.ts";
+import type { Announcements } from "./announcements.ts";
+import { FenceWatch } from "./fence-watch.ts";
+import type { LineMaker } from "./line.ts";
 import { Outage } from "./outage.ts";
-import { PollingPublisher, type RelayLimits, type RelayParts } from "./polling-publisher.ts";
+import type { ShardLeases } from "./owned-shards.ts";
+import { PollingPublisher, type RelayLimits } from "./polling-publisher.ts";
+import { SharedPeek } from "./shared-peek.ts";
+
+/** A part of the shards with a loop of its own: its batches wait for no other's. */
+export interface Slice {
+  readonly holding: ShardHolding;
+  readonly makeLine: LineMaker;
+}
+
+export interface RelayParts {
+  readonly outbox: Outbox;
+  readonly ledger: RejectionLedger;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly announcements: Announcements;
+  readonly shards: ShardLeases;
+  /** At least one; together they are all the shards. */
+  readonly slices: readonly Slice[];
+  /** Ends what the lines publish with; called when none of them works any more. */
+  readonly close: () => Promise<void>;
+}
 
 export class Relay implements Lifecycle {
   readonly #parts: RelayParts;
   readonly #limits: RelayLimits;
   readonly #stopping = new AbortController();
-  readonly #loop: PollingPublisher;
+  readonly #loops: readonly PollingPublisher[];
   #finished: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(parts: RelayParts, limits: RelayLimits, routing: Routing) {
     this.#parts = parts;
     this.#limits = limits;
-    this.#loop = new PollingPublisher(parts, limits, routing, this.#stopping.signal);
+    const fenceWatch = new FenceWatch(parts.outbox, limits, parts.announcements);
+    const freshMs = parts.slices.length > 1 ? limits.pollMaxMs / 2 : 0;
+    const peek = new SharedPeek(parts.outbox, parts.clock, freshMs);
+    const { signal } = this.#stopping;
+    this.#loops = parts.slices.map(
+      (slice) => new PollingPublisher({ ...parts, ...slice, fenceWatch, peek }, limits, routing, signal),
+    );
   }
 
   /**
@@ -34,11 +67,11 @@ export class Relay implements Lifecycle {
   async start(): Promise<void> {
     if (this.#finished !== undefined || this.#stopping.signal.aborted) return;
     await this.#inspect();
-    await this.#loop.connect();
+    await Promise.all(this.#loops.map((loop) => loop.connect()));
     await this.#parts.shards.start();
     if (this.#stopping.signal.aborted) return;
     this.#parts.announcements.announce({ type: "relay-started" });
-    this.#finished = this.#loop.run();
+    this.#finished = this.#run();
     this.#finished.catch(() => undefined);
   }
 
@@ -47,8 +80,20 @@ export class Relay implements Lifecycle {
     await this.#finished;
   }
 
+  /** A fault of one loop ends all of them: half a relay would hold its leases and look alive. */
+  async #run(): Promise<void> {
+    const runs = this.#loops.map((loop) => loop.run());
+    try {
+      await Promise.all(runs);
+    } catch (error) {
+      this.#stopping.abort();
+      await Promise.allSettled(runs);
+      throw error;
+    }
+  }
+
   sweepSoon(): void {
-    this.#loop.sweepSoon();
+    for (const loop of this.#loops) loop.sweepSoon();
   }
 
   stop(): Promise<void> {
@@ -57,16 +102,21 @@ export class Relay implements Lifecycle {
   }
 
   async #stop(): Promise<void> {
-    const { announcements, publisher, outbox, shards } = this.#parts;
+    const { announcements, outbox, shards } = this.#parts;
     announcements.announce({ type: "relay-stopping" });
     this.#stopping.abort();
     // A fault of the loop is reported by `finished`; stopping goes on all the same.
     await this.#finished?.catch(() => undefined);
     // Only now that nothing is in flight: whoever takes the shards next begins with what is left.
     await shards.stop();
-    await publisher.close();
+    await this.#parts.close();
     await outbox.close();
-    announcements.announce({ type: "relay-stopped", ...this.#loop.totals });
+    const totals = this.#loops.map((loop) => loop.totals);
+    announcements.announce({
+      type: "relay-stopped",
+      publishedTotal: totals.reduce((sum, { publishedTotal }) => sum + publishedTotal, 0),
+      removedTotal: totals.reduce((sum, { removedTotal }) => sum + removedTotal, 0),
+    });
   }
 
   async #inspect(): Promise<void> {

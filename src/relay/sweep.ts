@@ -20,7 +20,7 @@ import type { Outbox } from "../outbox/outbox.ts";
 import type { Announcements } from "./announcements.ts";
 import type { BlockedAggregates } from "./blocked-aggregates.ts";
 import type { Cursors } from "./cursors.ts";
-import { isOutboxTrouble } from "./delivery-line.ts";
+import { isOutboxTrouble } from "./line.ts";
 
 /** Rows that one piece looks at, over all shards. */
 const pieceRowsMax = 20_000;

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Logger } from "pino";
+import { shardsPerGroup } from "../event/shard.ts";
 import { systemClock } from "../foundation/clock.ts";
 import type { Lifecycle } from "../foundation/lifecycle.ts";
 import { LeaseKeeper } from "../lease/lease-keeper.ts";
@@ -12,13 +13,11 @@ import { knownMigrations } from "../outbox/migrator.ts";
 import { PostgresSession } from "../outbox/postgres-connection.ts";
 import { PostgresDeadLetters } from "../outbox/postgres-dead-letters.ts";
 import { PostgresOutbox } from "../outbox/postgres-outbox.ts";
-import { KafkaPublisher } from "../publisher/kafka.ts";
-import type { Publisher } from "../publisher/publisher.ts";
-import { StdoutPublisher } from "../publisher/stdout.ts";
 import { Announcements, leasesChanged } from "../relay/announcements.ts";
 import type { RelayLimits } from "../relay/polling-publisher.ts";
 import { Relay } from "../relay/relay.ts";
-import { databaseConfigOf, kafkaOptionsOf, routingOf, type Settings } from "./config.ts";
+import { composeDelivery } from "./compose-delivery.ts";
+import { databaseConfigOf, routingOf, type Settings } from "./config.ts";
 import { Maintenance } from "./maintenance.ts";
 import { version } from "./version.ts";
 
@@ -56,13 +55,6 @@ export function composeDeadLetters(settings: Settings): {
   };
 }
 
-function composePublisher(settings: Settings, log: Logger): Publisher {
-  if (settings.publisher === "stdout") return new StdoutPublisher(process.stdout);
-  return new KafkaPublisher(kafkaOptionsOf(settings), ({ level, message }) =>
-    log[level]({ source: "kafkajs" }, message),
-  );
-}
-
 function limitsOf(settings: Settings): RelayLimits {
   return {
     ...settings,
@@ -71,6 +63,7 @@ function limitsOf(settings: Settings): RelayLimits {
 }
 
 function composeLeases(settings: Settings, announcements: Announcements): LeaseKeeper {
+  const unitShards = settings.delivery === "at-least-once" ? 1 : shardsPerGroup;
   const member = `${hostname()}-${process.pid}-${randomUUID()}`;
   const leases = new PostgresLeases(databaseConfigOf(settings), member, settings.leaseTtlMs);
   return new LeaseKeeper(
@@ -79,6 +72,7 @@ function composeLeases(settings: Settings, announcements: Announcements): LeaseK
     systemClock,
     (change) => announcements.announce(leasesChanged(change)),
     (message) => announcements.announce({ type: "lease-round-failed", message }),
+    unitShards,
   );
 }
 
@@ -87,17 +81,18 @@ export function composeRelay(settings: Settings, log: Logger): Service {
   const outbox = composeOutbox(settings);
   const announcements = new Announcements();
   announcements.subscribe(logListener(log));
+  const shards = composeLeases(settings, announcements);
+  const delivering = composeDelivery(settings, { outbox, shards, announcements }, log);
   const parts = {
-    shards: composeLeases(settings, announcements),
+    shards,
     outbox,
     // Asked between two claims and never beside one, so it needs no connection of its own.
     ledger: new PostgresDeadLetters(outbox.reader, settings.schema, routingOf(settings)),
-    publisher: composePublisher(settings, log),
     clock: systemClock,
     random: Math.random,
     announcements,
   };
-  const relay = new Relay(parts, limitsOf(settings), routingOf(settings));
+  const relay = new Relay({ ...parts, ...delivering }, limitsOf(settings), routingOf(settings));
   const countBacklog = async () => {
     const { events, oldestAgeMs } = await outbox.backlog(backlogCountMax);
     announcements.announce({

@@ -167,6 +167,36 @@ const keys = {
     "outbox.event",
     "Topic of an event that has neither topic nor aggregate_type.",
   ),
+  delivery: choice(
+    "OUTRIDER_DELIVERY",
+    ["at-least-once", "at-most-once", "exactly-once"],
+    "at-least-once" as const,
+    "What a consumer may see after a failure: an event again, an event never, or (with read_committed) each event once.",
+  ),
+  kafkaTransactionTimeoutMs: number(
+    "OUTRIDER_KAFKA_TRANSACTION_TIMEOUT_MS",
+    15_000,
+    [1_000, 15 * minute],
+    "ms",
+    "Exactly-once: how long the transaction of a relay that died may hold readers back, unless another takes over before.",
+  ),
+  transactionalIdPrefix: text(
+    "OUTRIDER_TRANSACTIONAL_ID_PREFIX",
+    "outrider",
+    "Exactly-once: begins the name of each transactional.id and of the consumer group that keeps the batch numbers; the outbox's own id follows.",
+  ),
+  progressTopic: text(
+    "OUTRIDER_PROGRESS_TOPIC",
+    "outrider-progress",
+    "Exactly-once: an empty topic with eight partitions, to which the batch numbers belong; made when it is missing.",
+  ),
+  acceptDuplicates: {
+    kind: "flag",
+    variable: "OUTRIDER_ACCEPT_DUPLICATES",
+    default: false,
+    sentence:
+      "Exactly-once: start although Kafka lost the number of the last batch (PROGRESS_MISSING); that batch may then be published twice.",
+  },
   batchEventsMax: number(
     "OUTRIDER_BATCH_EVENTS_MAX",
     2_000,

@@ -148,6 +148,10 @@ function checkTogether(settings: Settings, faults: string[]): void {
       "OUTRIDER_KAFKA_SASL_MECHANISM needs OUTRIDER_KAFKA_SASL_USERNAME and OUTRIDER_KAFKA_SASL_PASSWORD (or its _FILE)",
     );
   }
+  if (settings.delivery === "exactly-once" && settings.publisher !== "kafka")
+    faults.push(
+      "OUTRIDER_DELIVERY=exactly-once needs OUTRIDER_PUBLISHER=kafka: nothing else has transactions",
+    );
   for (const broker of settings.kafkaBrokers === null ? [] : brokersOf(settings.kafkaBrokers)) {
     if (!/^[^\s:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/.test(broker))
       faults.push(`KAFKA_BROKERS: "${broker}" is no host:port`);

@@ -36,6 +36,19 @@ export function describeLeases(name: string, open: () => Promise<LeasesUnderTest
         expect(Number(again[0]?.term)).toBeGreaterThan(Number(before?.term));
       }));
 
+    it("gives units whole or not at all", () =>
+      withTwo(async (a, b) => {
+        const [one] = await a.acquire(1);
+        const units = await b.acquire(16, 8);
+        expect(units.map(({ shard }) => shard)).toEqual(Array.from({ length: 16 }, (_, n) => 8 + n));
+        const [ofA, ofB] = await Promise.all([a.acquire(24, 8), b.acquire(24, 8)]);
+        const held = [...ofA, ...ofB].map(({ shard }) => shard);
+        expect(new Set(held).size).toBe(held.length);
+        for (const shards of [ofA, ofB]) expect(shards.length % 8).toBe(0);
+        await a.handBack(one === undefined ? [] : [one]);
+        expect((await a.acquire(8, 8)).map(({ shard }) => shard)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+      }));
+
     it("renews what is still ours, expired or not, and nothing that was taken", () =>
       withTwo(async (a, b, expire) => {
         const ofA = await a.acquire(3);

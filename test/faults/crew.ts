@@ -30,6 +30,8 @@ export const inFlightMax = 2 * batchEventsMax;
 export interface Member {
   readonly name: string;
   readonly process: RelayProcess;
+  /** On the monotonic clock of this process. */
+  readonly startedMs: number;
   /** Ended on purpose; whatever its exit, it is not started again. */
   isDismissed: boolean;
   isAlive: boolean;
@@ -124,6 +126,7 @@ export class Crew {
     const member: Member = {
       name: `relay ${this.#members.length + 1}`,
       process,
+      startedMs: systemClock.monotonicMs(),
       isDismissed: false,
       isAlive: true,
     };

@@ -7,6 +7,9 @@ import type { Stage } from "./stage.ts";
 
 const calmMsMax = 4_000;
 
+/** A process that is still being loaded dies of SIGTERM, as any would: it has nothing to finish. */
+const youthMs = 10_000;
+
 export class SoakFaults {
   readonly counts: Record<string, number> = {};
   readonly #stage: Stage;
@@ -64,9 +67,10 @@ export class SoakFaults {
     return proxy;
   }
 
-  /** Any living relay but the first. */
+  /** Any living relay but the first, if it is old enough to have heard of signals. */
   #victim(): Member | undefined {
-    const candidates = this.#crew.alive.slice(1);
+    const bornByMs = systemClock.monotonicMs() - youthMs;
+    const candidates = this.#crew.alive.slice(1).filter(({ startedMs }) => startedMs < bornByMs);
     return candidates[Math.floor(this.#random() * candidates.length)];
   }
 

@@ -15,7 +15,9 @@ export class SoakReader {
     topic: string,
     onEvent: (eventId: string) => void,
   ): Promise<SoakReader> {
-    const kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING });
+    // A reader that gives up quietly would look like relays that do.
+    const retry = { retries: 10, maxRetryTime: 2_000, restartOnFailure: async () => true };
+    const kafka = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING, retry });
     const consumer = kafka.consumer({ groupId: `${topic}-reader`, maxWaitTimeInMs: 200 });
     const reader = new SoakReader(consumer);
     await consumer.connect();

@@ -83,12 +83,15 @@ async function prepare(stage: Stage): Promise<Run & { drop(): Promise<void> }> {
   return { stage, url, topic, crew, ledger: new Ledger(ledgerPlaces), drop };
 }
 
-function progress({ ledger }: Run, faults: SoakFaults, startedMs: number): void {
+async function progress({ ledger, url }: Run, faults: SoakFaults, startedMs: number): Promise<void> {
+  const client = await connected(url, "soak checker");
+  const { rows } = await client.query<{ n: number }>("select count(*)::int as n from undispatched_events");
+  await client.end();
   const seconds = Math.round((systemClock.monotonicMs() - startedMs) / 1000);
   const { events, missing, inversions, duplicates, phantom } = ledger;
   const rate = Math.round(events / Math.max(1, seconds));
   say(
-    `${seconds} s: ${events} events (${rate}/s), ${missing} under way, ${duplicates} duplicates, ${inversions} inversions, ${phantom} phantoms, ${faults.total} faults`,
+    `${seconds} s: ${events} events (${rate}/s), ${missing} under way, ${rows[0]?.n} rows wait, ${duplicates} duplicates, ${inversions} inversions, ${phantom} phantoms, ${faults.total} faults`,
   );
 }
 
@@ -96,14 +99,14 @@ async function soak(run: Run): Promise<object> {
   const { stage, url, topic, crew, ledger } = run;
   for (let n = 0; n < relays; n += 1) crew.start();
   const reader = await SoakReader.open(stage.one.kafka.brokers, topic, (eventId) => ledger.arrive(eventId));
-  const writers = new SoakWriters({ url, topic, seed, writers: 8, rowsMax: 12, pauseMsMax: 50 }, ledger);
+  const writers = new SoakWriters({ url, topic, seed, writers: 8, rowsMax: 12, pauseMsMax: 80 }, ledger);
   await systemClock.sleep(Math.min(warmUpMs, lastMs / 3));
   const start = await measure(run);
   const startedMs = systemClock.monotonicMs();
   const faults = new SoakFaults(stage, url, crew, seeded(seed));
   while (systemClock.monotonicMs() - startedMs < lastMs) {
     await systemClock.sleep(Math.min(progressMs, lastMs));
-    progress(run, faults, startedMs);
+    await progress(run, faults, startedMs);
   }
   await faults.stop();
   await stage.heal();

@@ -113,6 +113,7 @@ export const goesOnAfterAbandoning: Mutant = {
         claimable: () => shards.claimable(),
         handBackDrained: (inUse) => shards.handBackDrained(inUse),
         mayPublish: () => true,
+        termOf: (shard) => shards.termOf(shard),
       };
     };
     parts.publisher = publisherThat(publisher, async (messages) => {

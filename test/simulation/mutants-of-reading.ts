@@ -17,6 +17,7 @@ const allShardsForEveryone = {
   stop: async () => undefined,
   claimable: () => everyShard,
   mayPublish: () => true,
+  termOf: () => "1",
   handBackDrained: async () => undefined,
 };
 

@@ -12,6 +12,7 @@ import { Announcements, type Listener } from "../../src/relay/announcements.ts";
 import type { ShardLeases } from "../../src/relay/owned-shards.ts";
 import type { RelayLimits } from "../../src/relay/polling-publisher.ts";
 import { Relay } from "../../src/relay/relay.ts";
+import { wholeSlice } from "../../src/relay/slices.ts";
 import type { Scenario } from "./scenario.ts";
 import {
   type OutboxWatch,
@@ -96,15 +97,17 @@ export function makeRelayUnderTest(
   const announcements = new Announcements();
   announcements.subscribe(listener);
   const keeper = new LeaseKeeper(parts.leases, leaseTiming, process.clock, onLeases, () => undefined);
+  const shards = parts.shardsOf(keeper);
+  const around = { clock: process.clock, random: process.random, announcements };
+  const { outbox, publisher } = parts;
   const relay = new Relay(
     {
-      shards: parts.shardsOf(keeper),
-      outbox: parts.outbox,
+      ...around,
+      shards,
+      outbox,
       ledger: simulatedLedger(world.ports, world.watch),
-      publisher: parts.publisher,
-      clock: process.clock,
-      random: process.random,
-      announcements,
+      slices: wholeSlice(shards, { ...around, outbox, publisher }),
+      close: () => publisher.close(),
     },
     { ...limits, ...world.limits },
     { topicTemplate: "outbox.event.${aggregate_type}", topicDefault: "outbox.event" },

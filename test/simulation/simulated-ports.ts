@@ -83,7 +83,7 @@ export function simulatedLeases(parts: PortParts, table: Leases): Leases {
     });
   return {
     renew: (held) => lease(() => table.renew(held)),
-    acquire: (count) => lease(() => table.acquire(count)),
+    acquire: (count, unitShards) => lease(() => table.acquire(count, unitShards)),
     handBack: (terms) => lease(() => table.handBack(terms)),
     leave: (terms) => lease(() => table.leave(terms)),
     close: async () => undefined,

@@ -49,11 +49,14 @@ export class LeaseTable {
         const membersCount = [...this.members.values()].filter((until) => until > this.#nowMs()).length;
         return { renewed, membersCount };
       },
-      acquire: async (count) => {
+      acquire: async (count, unitShards = 1) => {
         answer();
-        const free = [...this.rows].filter(
-          ([, row]) => row.holder === null || row.expiresAtMs <= this.#nowMs(),
+        const isFree = (row: Row) => row.holder === null || row.expiresAtMs <= this.#nowMs();
+        const unitOf = (shard: number) => Math.floor(shard / unitShards);
+        const barred = new Set(
+          [...this.rows].flatMap(([shard, row]) => (isFree(row) ? [] : [unitOf(shard)])),
         );
+        const free = [...this.rows].filter(([shard]) => !barred.has(unitOf(shard)));
         return free.slice(0, count).map(([shard, row]) => {
           Object.assign(row, {
             holder: member,

@@ -83,6 +83,16 @@ export class RelayProcess {
     });
   }
 
+  /** Resolves when it has said this event so many times. */
+  async heardTimes(event: string, times: number): Promise<void> {
+    let left = times;
+    const seen = new Set<LogLine>();
+    while (left > 0) {
+      seen.add(await this.heard(event, (line) => !seen.has(line)));
+      left -= 1;
+    }
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }

@@ -6,8 +6,10 @@ import type { RejectionLedger } from "../../src/outbox/dead-letter-channel.ts";
 import type { Outbox } from "../../src/outbox/outbox.ts";
 import type { Publisher } from "../../src/publisher/publisher.ts";
 import { type Announcement, Announcements, type AnnouncementType } from "../../src/relay/announcements.ts";
-import type { RelayLimits, RelayParts } from "../../src/relay/polling-publisher.ts";
+import type { ShardLeases } from "../../src/relay/owned-shards.ts";
+import type { RelayLimits } from "../../src/relay/polling-publisher.ts";
 import { Relay } from "../../src/relay/relay.ts";
+import { wholeSlice } from "../../src/relay/slices.ts";
 
 export const testLimits: RelayLimits = {
   pollMinMs: 1,
@@ -80,18 +82,19 @@ export interface RunningRelay {
 interface RelayChoices {
   readonly limits?: Partial<RelayLimits>;
   readonly clock?: Clock;
-  readonly shards?: RelayParts["shards"];
+  readonly shards?: ShardLeases;
   readonly ledger?: RejectionLedger;
 }
 
 const everyShard = new Set(allShards);
 
 /** A relay that is alone: every shard is its own, for ever. */
-const allOfThem: RelayParts["shards"] = {
+const allOfThem: ShardLeases = {
   start: async () => undefined,
   stop: async () => undefined,
   claimable: () => everyShard,
   mayPublish: () => true,
+  termOf: () => "1",
   handBackDrained: async () => undefined,
 };
 
@@ -112,7 +115,9 @@ export function makeRelay(
   { limits = {}, clock = systemClock, shards = allOfThem, ledger = forgetful }: RelayChoices = {},
 ): RunningRelay {
   const announcements = new Announcements();
-  const parts = { shards, ledger, outbox, publisher, clock, random: () => 0.5, announcements };
+  const around = { clock, random: () => 0.5, announcements };
+  const slices = wholeSlice(shards, { ...around, outbox, publisher });
+  const parts = { ...around, shards, ledger, outbox, slices, close: () => publisher.close() };
   const routing = { topicTemplate: "outbox.event.${aggregate_type}", topicDefault: "outbox.event" };
   const relay = new Relay(parts, { ...testLimits, ...limits }, routing);
   return { relay, announcements, ear: new Ear(announcements) };

@@ -294,6 +294,7 @@ describe("relay", () => {
       stop: async () => undefined,
       // The keeper notices nothing: the lease was renewed before anybody asked.
       claimable: () => all,
+      termOf: () => "1",
       mayPublish: () => {
         lapses -= 1;
         return lapses < 0;

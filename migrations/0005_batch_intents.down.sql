@@ -1,0 +1,2 @@
+drop table outrider_identity;
+drop table outrider_batch_intents;

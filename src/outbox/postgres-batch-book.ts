@@ -1,0 +1,123 @@
+/** The book of batches on PostgreSQL: `outrider_batch_intents`, one row a shard group. */
+import { invariant } from "../foundation/errors.ts";
+import type { Batch, BatchBook, Delivery, Page, RemovableRow, Seat, SettledBatch } from "./batch-book.ts";
+import type { DatabaseConfig } from "./database-config.ts";
+import { PostgresSession } from "./postgres-connection.ts";
+import { quoteIdentifier, removalMark } from "./statements.ts";
+
+interface Line {
+  readonly number: number;
+  readonly eventIds: readonly string[] | null;
+  readonly delivery: Delivery | null;
+  readonly remove: readonly RemovableRow[];
+}
+
+type PageRow = [number: string, eventIds: string[] | null, delivery: Delivery | null];
+
+/** A `tid` that no row has, for rows whose place is not known. */
+const nowhere = "(0,0)";
+
+export class PostgresBatchBook implements BatchBook {
+  readonly #session: PostgresSession;
+  readonly #schema: string;
+
+  constructor(config: DatabaseConfig) {
+    this.#session = new PostgresSession(config, "outrider relay (batches)");
+    this.#schema = quoteIdentifier(config.schema);
+  }
+
+  async identity(): Promise<string> {
+    const [row] = await this.#session.query<[string]>(
+      `select outbox_id::text from ${this.#schema}.outrider_identity`,
+    );
+    invariant(row !== undefined, "outrider_identity is empty");
+    return row[0];
+  }
+
+  async takeOver({ group, term }: Seat): Promise<Page | null> {
+    // The same term again is the same relay again, after an error.
+    const [row] = await this.#session.query<PageRow>(
+      `update ${this.#schema}.outrider_batch_intents set term = $2
+        where shard_group = $1 and term <= $2
+       returning number::text, event_ids::text[], delivery`,
+      [group, term],
+    );
+    if (row === undefined) return null;
+    const [number, eventIds, delivery] = row;
+    const open = eventIds === null || delivery === null ? null : { eventIds, delivery };
+    return { number: Number(number), open };
+  }
+
+  enter(seat: Seat, { number, rows }: Batch, settled: SettledBatch | null): Promise<number | null> {
+    const eventIds = rows.map(({ eventId }) => eventId);
+    return this.#write(seat, { number, eventIds, delivery: "exactly-once", remove: rowsOf(settled) });
+  }
+
+  enterAndRemove(seat: Seat, { number, rows }: Batch): Promise<number | null> {
+    const eventIds = rows.map(({ eventId }) => eventId);
+    return this.#write(seat, { number, eventIds, delivery: "at-most-once", remove: rows });
+  }
+
+  close(seat: Seat, number: number, settled: SettledBatch | null): Promise<number | null> {
+    return this.#write(seat, { number, eventIds: null, delivery: null, remove: rowsOf(settled) });
+  }
+
+  /**
+   * A number below the one that is written would undo a batch that may be in Kafka by now.
+   *
+   * The line and the deletions are one statement. Rows are deleted by their address and key, and what is
+   * not found that way by key alone: both here, because whatever came after a commit could be cut off, and
+   * the line that knows these rows would be overwritten by then.
+   */
+  async #write({ group, term }: Seat, line: Line): Promise<number | null> {
+    const table = `${this.#schema}.undispatched_events`;
+    const mark = `(select true from pg_advisory_xact_lock_shared(${removalMark.classId}, ${removalMark.objectId}))`;
+    const written = `with written as (
+       update ${this.#schema}.outrider_batch_intents
+          set number = $3, event_ids = $4::uuid[], delivery = $5, written_at = clock_timestamp()
+        where shard_group = $1 and term = $2 and number <= $3
+       returning 1
+     )`;
+    const page = [group, term, line.number, line.eventIds, line.delivery];
+    if (line.remove.length === 0) {
+      const [row] = await this.#session.query<[number, number]>(
+        `${written} select count(*)::int from written`,
+        page,
+      );
+      return row?.[0] === 1 ? 0 : null;
+    }
+    const [row] = await this.#session.query<[number, number]>(
+      `${written}, removed as (
+         delete from ${table}
+          where ctid = any ($6::tid[]) and event_id = any ($7::uuid[])
+            and exists (select from written) and ${mark}
+         returning event_id
+       ), removed_by_key as (
+         delete from ${table}
+          where event_id = any ($7::uuid[])
+            and exists (select from written)
+            and (select count(*) from removed) < cardinality($7::uuid[])
+            and event_id not in (select event_id from removed)
+         returning 1
+       )
+       select (select count(*)::int from written),
+              (select count(*)::int from removed) + (select count(*)::int from removed_by_key)`,
+      [
+        ...page,
+        line.remove.map(({ rowHint = nowhere }) => rowHint),
+        line.remove.map(({ eventId }) => eventId),
+      ],
+    );
+    return row?.[0] === 1 ? row[1] : null;
+  }
+
+  end(): Promise<void> {
+    return this.#session.close();
+  }
+}
+
+function rowsOf(settled: SettledBatch | null): readonly RemovableRow[] {
+  if (settled === null) return [];
+  invariant(settled.number <= settled.progress.number, "rows of a batch that is not known to be committed");
+  return settled.rows;
+}

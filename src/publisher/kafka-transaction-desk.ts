@@ -1,0 +1,96 @@
+/**
+ * A transactional kafkajs producer at its counter. To kafkajs, being connected and being the one owner of
+ * a transactional.id are two things; here `connect` does both, so that whoever is connected has fenced all
+ * who were there before.
+ */
+import type { Kafka, KafkaConfig, Producer, Transaction } from "kafkajs";
+import { invariant } from "../foundation/errors.ts";
+import { clientConfigOf, type KafkaOptions, producerConfig } from "./kafka-options.ts";
+import type { ProducerDesk, ProducerMake } from "./kafka-producer.ts";
+
+/**
+ * kafkajs repeats inside of a transaction, and has to: right after a commit the broker answers
+ * CONCURRENT_TRANSACTIONS until it has carried the commit out, some milliseconds later. The first pause is
+ * short, because kafkajs's own of 300 ms would be the price of every transaction. Repeating is safe
+ * here as it is not outside: the broker knows a repeated record batch by its sequence number, and whatever
+ * still goes wrong ends the transaction and the producer with it.
+ */
+const retry = { retries: 8, initialRetryTime: 8, factor: 0, multiplier: 1.6, maxRetryTime: 200 };
+
+export function transactionalClientConfigOf(options: KafkaOptions, brokers: readonly string[]): KafkaConfig {
+  return { ...clientConfigOf(options, brokers), retry };
+}
+
+/** Where the number of the last batch is kept: an offset of a consumer group. */
+export interface ProgressPlace {
+  readonly groupId: string;
+  readonly topic: string;
+  readonly partition: number;
+  /** So many must the topic have. */
+  readonly partitions: number;
+}
+
+export class TransactionDesk implements ProducerDesk {
+  readonly #producer: Producer;
+  #transaction: Transaction | undefined;
+
+  constructor(producer: Producer) {
+    this.#producer = producer;
+  }
+
+  async connect(): Promise<void> {
+    await this.#producer.connect();
+    await this.begin();
+  }
+
+  /** A transaction costs the broker nothing until something is sent in it. */
+  async begin(): Promise<void> {
+    this.#transaction ??= await this.#producer.transaction();
+  }
+
+  /** Nothing is asked of the transaction when there is nothing to send: then it is a look at the topics. */
+  sendBatch: ProducerDesk["sendBatch"] = (batch) => {
+    const isEmpty = (batch.topicMessages ?? []).every(({ messages }) => messages.length === 0);
+    if (isEmpty) return this.#producer.sendBatch(batch);
+    invariant(this.#transaction !== undefined, "a send outside of a transaction");
+    return this.#transaction.sendBatch(batch);
+  };
+
+  /** Adds the number, without which a transaction may not end well: it is what a takeover goes by. */
+  async record({ groupId, topic, partition }: ProgressPlace, number: number): Promise<void> {
+    invariant(this.#transaction !== undefined, "a number outside of a transaction");
+    const topics = [{ topic, partitions: [{ partition, offset: String(number) }] }];
+    await this.#transaction.sendOffsets({ consumerGroupId: groupId, topics });
+  }
+
+  async commit(): Promise<void> {
+    const transaction = this.#transaction;
+    invariant(transaction !== undefined, "a commit outside of a transaction");
+    this.#transaction = undefined;
+    await transaction.commit();
+  }
+
+  disconnect(): Promise<void> {
+    return this.#producer.disconnect();
+  }
+}
+
+/** Producers that all have this transactional.id: each fences the ones before it. */
+export function transactionalMake(
+  transactionalId: string,
+  transactionTimeoutMs: number,
+): ProducerMake<TransactionDesk> {
+  return {
+    client: transactionalClientConfigOf,
+    desk: (kafka: Kafka) =>
+      new TransactionDesk(
+        kafka.producer({
+          ...producerConfig,
+          idempotent: true,
+          transactionalId,
+          transactionTimeout: transactionTimeoutMs,
+          retry,
+        }),
+      ),
+  };
+}

@@ -12,15 +12,15 @@ import { connectErrorOf, troubleOf } from "./kafka-outcome.ts";
 import { Sockets } from "./kafka-sockets.ts";
 import {
   OffsetFetchRefused,
+  passingCodes,
   type StableOffsets,
   stableOffsetFetch,
-  unstableOffsetCommit,
 } from "./kafka-stable-offsets.ts";
 import { type ProgressPlace, transactionalClientConfigOf } from "./kafka-transaction-desk.ts";
 import { readResponses } from "./kafkajs-repairs.ts";
 
 /** Between two questions while the coordinator is still carrying out the end of a transaction. */
-const unstablePauseMs = 20;
+const pauseMs = 20;
 
 const topicAlreadyExists = 36;
 
@@ -54,8 +54,8 @@ export class KafkaProgress {
           await admin.fetchOffsets({ groupId, topics: [] });
           return;
         } catch (error) {
-          if (!isUnstable(error) || this.#clock.monotonicMs() >= endMs) throw error;
-          await this.#clock.sleep(unstablePauseMs);
+          if (!isPassing(error) || this.#clock.monotonicMs() >= endMs) throw error;
+          await this.#clock.sleep(pauseMs);
         }
       }
     });
@@ -86,9 +86,9 @@ export class KafkaProgress {
   }
 }
 
-function isUnstable(error: unknown): boolean {
+function isPassing(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof OffsetFetchRefused && cause.errorCode === unstableOffsetCommit) return true;
+    if (cause instanceof OffsetFetchRefused && passingCodes.has(cause.errorCode)) return true;
   return false;
 }
 

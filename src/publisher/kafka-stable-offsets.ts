@@ -19,14 +19,18 @@ export interface OffsetQuestion {
 /** The committed offset of each partition asked for; null where there is none. */
 export type StableOffsets = ReadonlyMap<number, number | null>;
 
-/** Kafka's answer is an error code; 88 passes by itself. */
+/** Kafka's answer is an error code. */
 export class OffsetFetchRefused extends Error {
   constructor(readonly errorCode: number) {
     super(`Kafka answers OffsetFetch with error code ${errorCode}`);
   }
 }
 
-export const unstableOffsetCommit = 88;
+/**
+ * Codes that pass by themselves: UNSTABLE_OFFSET_COMMIT, and a coordinator that is being found or is still
+ * reading its log (COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR).
+ */
+export const passingCodes: ReadonlySet<number> = new Set([88, 14, 15, 16]);
 
 interface KafkajsEncoder {
   writeBufferInternal(bytes: Buffer): void;

@@ -11,6 +11,7 @@
  * removed would otherwise be claimed and published once more.
  */
 import type { Routing } from "../event/message.ts";
+import type { Micros } from "../event/position.ts";
 import { messageOf } from "../foundation/errors.ts";
 import type { RejectionLedger } from "../outbox/dead-letter-channel.ts";
 import type { Claim, ClaimLimits } from "../outbox/outbox.ts";
@@ -18,6 +19,7 @@ import { BlockRetries } from "./block-retries.ts";
 import { BlockedAggregates } from "./blocked-aggregates.ts";
 import { Cursors } from "./cursors.ts";
 import { DeliveryLine, type DeliveryParts, isOutboxTrouble } from "./delivery-line.ts";
+import { continuously, type Dispatch } from "./dispatch.ts";
 import { type FenceTiming, FenceWatch } from "./fence-watch.ts";
 import { type Batch, formBatch, withoutBlocked } from "./lanes.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
@@ -38,6 +40,15 @@ export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, Bloc
 export interface RelayParts extends DeliveryParts {
   readonly shards: ShardLeases;
   readonly ledger: RejectionLedger;
+  /** When to claim; all the time where it is left out. */
+  readonly dispatch?: Dispatch;
+}
+
+interface Claimed extends Claim {
+  readonly isAtEnd: boolean;
+  readonly isQuiet: boolean;
+  /** Below it everything was asked for. */
+  readonly fence: Micros;
 }
 
 /** Blocked aggregates that are tried again in one go. */
@@ -55,6 +66,7 @@ export class PollingPublisher {
   readonly #blocked: BlockedAggregates;
   readonly #retries: BlockRetries;
   readonly #sweep: Sweep;
+  readonly #dispatch: Dispatch;
   readonly #outage: Outage;
   #publishing: Promise<void> = Promise.resolve();
   /** What ended a publish for good; the next round throws it, events or not. */
@@ -79,6 +91,7 @@ export class PollingPublisher {
     const own = { blocked: this.#blocked, line: this.#line, cursors: this.#cursors, mayPublish };
     this.#retries = new BlockRetries({ ...parts, ...own }, limits, routing, signal);
     this.#sweep = new Sweep({ ...parts, ...own });
+    this.#dispatch = parts.dispatch ?? continuously;
     this.#outage = new Outage("outbox", parts, limits);
   }
 
@@ -116,13 +129,14 @@ export class PollingPublisher {
     if (this.#fault !== undefined) throw this.#fault;
     await this.#followLeases();
     await this.#blocked.sync();
+    if (!this.#dispatch.isOpen) return this.#dispatch.rest(this.#signal);
     // An outbox in which nothing new is written would otherwise be left alone, whatever was found.
     if (await this.#sweep.step(() => this.#settle())) this.#quietMark = null;
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     const mark = this.#idlePolls > 0 ? await this.#parts.outbox.peek() : null;
     if (mark !== null && mark === this.#quietMark) return this.#rest();
-    const { events, isCut, isAtEnd, isQuiet } = await this.#claim();
+    const { events, isCut, isAtEnd, isQuiet, fence } = await this.#claim();
     // The mark is older than the look: whatever was written since either changes it or was seen open.
     this.#quietMark = isQuiet ? mark : null;
     const batch = formBatch(events, this.#routing, this.#blocked.has);
@@ -135,24 +149,26 @@ export class PollingPublisher {
       });
     }
     this.#idlePolls = isAtEnd ? this.#idlePolls + 1 : 0;
+    if (isAtEnd) await this.#endDispatch(fence);
     await this.#wait(isCut);
   }
 
-  async #claim(): Promise<Claim & { readonly isAtEnd: boolean; readonly isQuiet: boolean }> {
+  async #claim(): Promise<Claimed> {
     const { clock, outbox, announcements } = this.#parts;
     const startedMs = clock.monotonicMs();
     const mark = await this.#fenceWatch.take();
+    const fence = Math.min(mark.fence, this.#dispatch.endFor(mark.clock));
     const limits = this.#claimLimits();
     const plan = this.#cursors.plan(limits.eventsMax);
     const request = {
       ...plan,
-      fence: mark.fence,
+      fence,
       limits: { ...limits, eventsPerShardMax: plan.eventsPerShardMax },
       blocked: this.#blocked.ids,
     };
     const claim = await outbox.claim(request);
-    if (mark.fence !== Number.NEGATIVE_INFINITY) {
-      const late = this.#cursors.advance(plan, claim, mark.fence);
+    if (fence !== Number.NEGATIVE_INFINITY) {
+      const late = this.#cursors.advance(plan, claim, fence);
       if (late > 0) announcements.announce({ type: "late-events", events: late });
     }
     const bytes = claim.events.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
@@ -165,7 +181,7 @@ export class PollingPublisher {
       durationMs: clock.monotonicMs() - startedMs,
     });
     const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0;
-    return { ...claim, isAtEnd, isQuiet: isAtEnd && mark.fence === mark.clock };
+    return { ...claim, isAtEnd, isQuiet: isAtEnd && fence === mark.clock, fence };
   }
 
   #claimLimits(): ClaimLimits {
@@ -218,9 +234,17 @@ export class PollingPublisher {
   }
 
   /** Nothing to do in this round. */
-  #rest(): Promise<void> {
+  async #rest(): Promise<void> {
     this.#idlePolls += 1;
-    return this.#wait(false);
+    await this.#endDispatch(Number.POSITIVE_INFINITY);
+    await this.#wait(false);
+  }
+
+  async #endDispatch(fence: Micros): Promise<void> {
+    if (!this.#dispatch.isDone(fence) || this.#sweep.isUnderWay) return;
+    await this.#settle();
+    // Not while something was left out for want of trust: it has to be claimed again.
+    if (!this.#shards.isStale()) this.#dispatch.end();
   }
 
   async #wait(isCut: boolean): Promise<void> {

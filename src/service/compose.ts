@@ -18,8 +18,9 @@ import { StdoutPublisher } from "../publisher/stdout.ts";
 import { Announcements, leasesChanged } from "../relay/announcements.ts";
 import type { RelayLimits } from "../relay/polling-publisher.ts";
 import { Relay } from "../relay/relay.ts";
+import { Schedule } from "../relay/schedule.ts";
 import { databaseConfigOf, kafkaOptionsOf, routingOf, type Settings } from "./config.ts";
-import { Maintenance } from "./maintenance.ts";
+import { type Chore, Maintenance } from "./maintenance.ts";
 import { version } from "./version.ts";
 
 /** Rows that the periodic count looks at; more than that is said as "more than". */
@@ -82,11 +83,23 @@ function composeLeases(settings: Settings, announcements: Announcements): LeaseK
   );
 }
 
+/** The chore whose ticks open the runs of a schedule. */
+function dispatchChore(cron: string, schedule: Schedule): Chore {
+  return {
+    name: "dispatch",
+    cron,
+    run: () => schedule.tick(),
+    onSkip: () => schedule.skip(),
+    onMiss: (dueAt) => schedule.miss(dueAt),
+  };
+}
+
 /** @throws OutriderError CONFIG_INVALID when an address is missing. */
 export function composeRelay(settings: Settings, log: Logger): Service {
   const outbox = composeOutbox(settings);
   const announcements = new Announcements();
   announcements.subscribe(logListener(log));
+  const schedule = settings.schedule === null ? undefined : new Schedule(systemClock, announcements);
   const parts = {
     shards: composeLeases(settings, announcements),
     outbox,
@@ -96,6 +109,7 @@ export function composeRelay(settings: Settings, log: Logger): Service {
     clock: systemClock,
     random: Math.random,
     announcements,
+    ...(schedule === undefined ? undefined : { dispatch: schedule }),
   };
   const relay = new Relay(parts, limitsOf(settings), routingOf(settings));
   const countBacklog = async () => {
@@ -111,6 +125,9 @@ export function composeRelay(settings: Settings, log: Logger): Service {
     [
       { name: "sweep", cron: settings.sweepCron, run: async () => relay.sweepSoon() },
       { name: "statistics", cron: settings.statisticsCron, run: countBacklog },
+      ...(schedule === undefined || settings.schedule === null
+        ? []
+        : [dispatchChore(settings.schedule, schedule)]),
     ],
     log,
   );
@@ -120,6 +137,8 @@ export function composeRelay(settings: Settings, log: Logger): Service {
       await maintenance.start();
     },
     stop: async () => {
+      // Before the chores, which are waited for: a run may be waiting for an outage to end.
+      schedule?.close();
       await maintenance.stop();
       await relay.stop();
     },

@@ -12,9 +12,13 @@ import { knownMigrations } from "../outbox/migrator.ts";
 import { PostgresSession } from "../outbox/postgres-connection.ts";
 import { PostgresDeadLetters } from "../outbox/postgres-dead-letters.ts";
 import { PostgresOutbox } from "../outbox/postgres-outbox.ts";
+import { PostgresWitness } from "../outbox/postgres-witness.ts";
+import type { OutboxWitness } from "../outbox/witness.ts";
 import { KafkaPublisher } from "../publisher/kafka.ts";
+import { KafkaTopicReader } from "../publisher/kafka-topic-reader.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { StdoutPublisher } from "../publisher/stdout.ts";
+import type { TopicReader } from "../publisher/topic-reader.ts";
 import { Announcements, leasesChanged } from "../relay/announcements.ts";
 import type { RelayLimits } from "../relay/polling-publisher.ts";
 import { Relay } from "../relay/relay.ts";
@@ -54,6 +58,23 @@ export function composeDeadLetters(settings: Settings): {
   return {
     channel: new PostgresDeadLetters(session, settings.schema, routingOf(settings)),
     close: () => session.close(),
+  };
+}
+
+/** What an audit asks: the outbox and its topics, both read only. */
+export function composeAudit(settings: Settings): {
+  readonly witness: OutboxWitness;
+  readonly reader: TopicReader;
+  close(): Promise<void>;
+} {
+  const witness = new PostgresWitness(databaseConfigOf(settings));
+  const reader = new KafkaTopicReader(kafkaOptionsOf(settings));
+  return {
+    witness,
+    reader,
+    close: async () => {
+      await Promise.all([witness.close(), reader.close()]);
+    },
   };
 }
 

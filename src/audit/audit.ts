@@ -58,9 +58,10 @@ export interface AuditFindings {
 /** A look costs at most a twentieth of a connection. */
 const lookPauseMs = 500;
 const pausesPerLook = 19;
-const shards = 64;
+/** A look may use up an eighth of the bound, over both ends of 64 shards: those to come need their share. */
+const rowsPerLookShare = 8 * 64 * 2;
 const perShardMax = 200;
-const countMax = 1_000_000;
+const countMax = 100_000;
 const findMax = 5_000;
 
 /** @throws OutriderError CONFIG_INVALID when no topic can be derived, and what witness and reader throw. */
@@ -68,8 +69,8 @@ export async function runAudit(parts: AuditParts, choices: AuditChoices): Promis
   const { witness, reader, routing, clock, onProgress } = parts;
   const startedMs = clock.monotonicMs();
   await reader.connect();
-  const sightings = new Sightings(routing, choices.eventsMax);
-  const perShard = Math.min(perShardMax, Math.ceil(choices.eventsMax / shards));
+  const sightings = new Sightings(routing, choices.topics, choices.eventsMax);
+  const perShard = Math.min(perShardMax, Math.ceil(choices.eventsMax / rowsPerLookShare));
   sightings.add(await witness.sample(perShard));
   const before = await findTopics(parts, choices, sightings);
   const earlyEnds = await endsOf(reader, before);
@@ -124,6 +125,7 @@ async function lookOn(
   for (let nowMs = clock.monotonicMs(); nowMs < endMs; nowMs = clock.monotonicMs()) {
     onProgress(`${sightings.looks} look(s) at the outbox, ${sightings.size} row(s) seen`);
     await clock.sleep(Math.min(Math.max(lookPauseMs, pausesPerLook * tookMs), endMs - nowMs));
+    if (sightings.isFull) continue;
     const startedMs = clock.monotonicMs();
     sightings.add(await witness.sample(perShard));
     tookMs = clock.monotonicMs() - startedMs;

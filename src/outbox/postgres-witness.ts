@@ -76,7 +76,8 @@ export class PostgresWitness implements OutboxWitness {
       [countMax, ageMaxMs],
     );
     const [waiting, age, stale, blocked, deadLetters] = row ?? [0, null, 0, 0, 0];
-    return { waiting, oldestAgeMs: age === null ? null : Number(age), stale, blocked, deadLetters };
+    const oldestAgeMs = age === null ? null : Number(age);
+    return { waiting, isMore: waiting >= countMax, oldestAgeMs, stale, blocked, deadLetters };
   }
 
   close(): Promise<void> {

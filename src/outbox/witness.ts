@@ -17,6 +17,8 @@ export interface WitnessedRow {
 /** What waits, by the database's clock. The counts end at the bound that was given. */
 export interface Standing {
   readonly waiting: number;
+  /** Whether there are more than were counted. */
+  readonly isMore: boolean;
   readonly oldestAgeMs: number | null;
   /** Rows that have waited longer than was asked about. */
   readonly stale: number;

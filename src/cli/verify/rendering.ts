@@ -29,7 +29,7 @@ export function renderAudit(
   return [
     ...renderTopics(audit),
     "",
-    `outbox  ${number(standing.waiting)} row(s) wait${age}; ${number(standing.blocked)} aggregate(s) blocked, ${number(standing.deadLetters)} dead letter(s)`,
+    `outbox  ${standing.isMore ? "more than " : ""}${number(standing.waiting)} row(s) wait${age}; ${number(standing.blocked)} aggregate(s) blocked, ${number(standing.deadLetters)} dead letter(s)`,
     `rows    ${number(custody.judged)} followed over ${number(looks)} look(s): ${number(custody.published)} published, ${number(custody.waiting)} waiting, ${number(custody.dead)} dead, ${number(custody.missing)} missing`,
     "",
     ...found,

@@ -56,7 +56,7 @@ class RestlessSystem implements OutboxWitness, TopicReader {
   readonly partitionOf = () => 0;
   readonly connect = () => this.#answer(() => undefined);
   readonly close = async () => undefined;
-  readonly sample = () => this.#answer(() => this.#rows.slice(0, 7));
+  readonly sample = () => this.#answer(() => this.#rows.slice(0, 20));
   readonly find = (ids: readonly string[]) =>
     this.#answer(() => {
       const waiting = new Set(this.#rows.map(({ eventId }) => eventId));
@@ -65,6 +65,7 @@ class RestlessSystem implements OutboxWitness, TopicReader {
   readonly standing = () =>
     this.#answer(() => ({
       waiting: this.#rows.length,
+      isMore: false,
       oldestAgeMs: 1,
       stale: 0,
       blocked: 0,

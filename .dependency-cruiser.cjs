@@ -10,10 +10,11 @@ const arrows = {
   publisher: ["event", "foundation"],
   lease: ["outbox", "event", "foundation"],
   relay: ["outbox", "lease", "publisher", "event", "foundation"],
+  audit: ["outbox", "publisher", "event", "foundation"],
   observability: ["relay", "event", "foundation"],
   environment: ["foundation"],
   service: ["observability", "relay", "outbox", "lease", "publisher", "event", "foundation"],
-  cli: ["publisher", "service", "environment", "observability", "relay", "enqueue", "outbox", "event", "foundation"],
+  cli: ["audit", "publisher", "service", "environment", "observability", "relay", "enqueue", "outbox", "event", "foundation"],
 };
 
 module.exports = {

@@ -10,6 +10,7 @@ import { demoCommand } from "./demo.ts";
 import { migrateCommand } from "./migrate.ts";
 import { relayCommand } from "./relay.ts";
 import { statusCommand } from "./status.ts";
+import { verifyCommand } from "./verify.ts";
 
 function program(): Command {
   const root = new Command("outrider")
@@ -27,6 +28,7 @@ function program(): Command {
     statusCommand(),
     blockedCommand(),
     deadLettersCommand(),
+    verifyCommand(),
     configCommand(),
     demoCommand(),
   ])

@@ -56,6 +56,18 @@ export const errorTable = {
   },
   RELAY_ENDED: { exit: "failed", meaning: "A relay that the demo had started ended before it was asked to." },
   PROMISE_BROKEN: { exit: "failed", meaning: "An audit found events lost, doubled or out of order." },
+  OUTBOX_STALE: {
+    exit: "failed",
+    meaning: "An audit found events that wait for too long, or are published and not removed.",
+  },
+  TOPIC_FOREIGN: {
+    exit: "failed",
+    meaning: "An audit found records that Outrider did not write: they have no event_id or no created_at.",
+  },
+  AUDIT_INCONCLUSIVE: {
+    exit: "unavailable",
+    meaning: "An audit could not read far enough to judge everything that it saw.",
+  },
   INVARIANT: { exit: "bug", meaning: "Outrider contradicts itself; please report it." },
 } as const satisfies Record<string, ErrorRow>;
 

@@ -84,6 +84,22 @@ const lines: { readonly [T in AnnouncementType]: readonly [Level, Sentence<T>] }
     "warn",
     ({ events }) => `${events} event(s) appeared behind the fence and are published late`,
   ],
+  "dispatch-started": ["debug", () => "a scheduled run begins"],
+  "dispatch-finished": [
+    "info",
+    ({ events, skipped }) =>
+      `a scheduled run published ${events} event(s)${skipped === 0 ? "" : `; ${skipped} tick(s) were skipped meanwhile`}`,
+  ],
+  "dispatch-skipped": [
+    "warn",
+    ({ openForMs }) =>
+      `a tick of the schedule is skipped: the run before it has been open for ${openForMs} ms`,
+  ],
+  "dispatch-missed": [
+    "warn",
+    ({ ticks, lastDueAt }) =>
+      `missed ${ticks} tick(s) of the schedule, the last one due at ${lastDueAt}: this process was not awake`,
+  ],
   swept: ["debug", () => "looked at everything behind the cursors"],
   "backlog-counted": ["info", ({ events, isMore }) => `${isMore ? "more than " : ""}${events} event(s) wait`],
 };

@@ -109,6 +109,24 @@ export type Announcement =
     }
   /** Events that appeared behind the fence: `created_at` lies in the past, or their writer was passed. */
   | { readonly type: "late-events"; readonly events: number }
+  /** With a schedule: a tick has opened a run. */
+  | { readonly type: "dispatch-started" }
+  /** What was created before the run is out, and the relay rests. `skipped`: ticks that came meanwhile. */
+  | {
+      readonly type: "dispatch-finished";
+      readonly events: number;
+      readonly skipped: number;
+      readonly durationMs: number;
+    }
+  /** A tick came while a run was still open; said for the first of each run. */
+  | { readonly type: "dispatch-skipped"; readonly openForMs: number }
+  /** Ticks for which the process was not awake; they are not made up for. */
+  | {
+      readonly type: "dispatch-missed";
+      readonly ticks: number;
+      readonly firstDueAt: string;
+      readonly lastDueAt: string;
+    }
   /** Everything behind the cursors was looked at; they went back to what was found there. */
   | { readonly type: "swept" }
   | {

@@ -11,29 +11,29 @@
  * removed would otherwise be claimed and published once more.
  */
 import type { Routing } from "../event/message.ts";
+import type { Micros } from "../event/position.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf } from "../foundation/errors.ts";
 import type { ShardHolding } from "../lease/lease.ts";
 import type { RejectionLedger } from "../outbox/dead-letter-channel.ts";
-import type { Claim, ClaimLimits, Outbox } from "../outbox/outbox.ts";
+import type { Outbox } from "../outbox/outbox.ts";
 import type { Announcements } from "./announcements.ts";
 import { BlockRetries } from "./block-retries.ts";
 import { BlockedAggregates } from "./blocked-aggregates.ts";
+import { type ClaimSizes, Claims } from "./claims.ts";
 import { Cursors } from "./cursors.ts";
+import type { Dispatch } from "./dispatch.ts";
 import type { FenceTiming, FenceWatch } from "./fence-watch.ts";
 import { type Batch, formBatch, withoutBlocked } from "./lanes.ts";
 import { isOutboxTrouble, type Line, type LineMaker } from "./line.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
 import { OwnedShards } from "./owned-shards.ts";
-import { eventsToClaim, type PollLimits, pauseMs } from "./pace.ts";
+import { type PollLimits, pauseMs } from "./pace.ts";
 import type { SharedPeek } from "./shared-peek.ts";
 import { Sweep } from "./sweep.ts";
 import type { BlockPolicy } from "./verdict.ts";
 
-export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, BlockPolicy {
-  readonly batchEventsMax: number;
-  readonly batchBytesMax: number;
-  readonly payloadBytesMax: number;
+export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, BlockPolicy, ClaimSizes {
   readonly blockedAggregatesMax: number;
   /** Give up when PostgreSQL or the broker is away at the start, instead of waiting. */
   readonly failFast: boolean;
@@ -51,6 +51,8 @@ export interface LoopParts {
   /** The shards that this loop may work on. */
   readonly holding: ShardHolding;
   readonly makeLine: LineMaker;
+  /** When to claim. */
+  readonly dispatch: Dispatch;
 }
 
 /** Blocked aggregates that are tried again in one go. */
@@ -67,6 +69,8 @@ export class PollingPublisher {
   readonly #blocked: BlockedAggregates;
   readonly #retries: BlockRetries;
   readonly #sweep: Sweep;
+  readonly #dispatch: Dispatch;
+  readonly #claims: Claims;
   readonly #outage: Outage;
   #publishing: Promise<void> = Promise.resolve();
   /** What ended a publish for good; the next round throws it, events or not. */
@@ -75,7 +79,6 @@ export class PollingPublisher {
   #idlePolls = 0;
   /** The outbox's mark at the last poll that found nothing and nobody writing; null when there was none. */
   #quietMark: string | null = null;
-  #averageBytes = 0;
 
   constructor(parts: LoopParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
     this.#parts = parts;
@@ -90,6 +93,8 @@ export class PollingPublisher {
     const own = { blocked: this.#blocked, line: this.#line, cursors: this.#cursors, mayPublish };
     this.#retries = new BlockRetries({ ...parts, ...own }, limits, routing, signal);
     this.#sweep = new Sweep({ ...parts, ...own });
+    this.#dispatch = parts.dispatch;
+    this.#claims = new Claims({ ...parts, ...own }, limits);
     this.#outage = new Outage("outbox", parts, limits);
   }
 
@@ -127,13 +132,14 @@ export class PollingPublisher {
     if (this.#fault !== undefined) throw this.#fault;
     await this.#followLeases();
     await this.#blocked.sync();
+    if (!this.#dispatch.isOpen) return this.#dispatch.rest(this.#signal);
     // An outbox in which nothing new is written would otherwise be left alone, whatever was found.
     if (await this.#sweep.step(() => this.#settle())) this.#quietMark = null;
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     const mark = this.#idlePolls > 0 ? await this.#parts.peek.ask() : null;
     if (mark !== null && mark === this.#quietMark) return this.#rest();
-    const { events, isCut, isAtEnd, isQuiet } = await this.#claim();
+    const { events, isCut, isAtEnd, isQuiet, fence } = await this.#claims.take(this.#blocked.ids);
     // The mark is older than the look: whatever was written since either changes it or was seen open.
     this.#quietMark = isQuiet ? mark : null;
     const batch = formBatch(events, this.#routing, this.#blocked.has);
@@ -147,43 +153,8 @@ export class PollingPublisher {
     }
     if (events.length === 0) await this.#line.rest();
     this.#idlePolls = isAtEnd ? this.#idlePolls + 1 : 0;
+    if (isAtEnd) await this.#endDispatch(fence);
     await this.#wait(isCut);
-  }
-
-  async #claim(): Promise<Claim & { readonly isAtEnd: boolean; readonly isQuiet: boolean }> {
-    const { clock, outbox, announcements, fenceWatch } = this.#parts;
-    const startedMs = clock.monotonicMs();
-    const mark = await fenceWatch.take();
-    const limits = this.#claimLimits();
-    const plan = this.#cursors.plan(limits.eventsMax);
-    const request = {
-      ...plan,
-      fence: mark.fence,
-      limits: { ...limits, eventsPerShardMax: plan.eventsPerShardMax },
-      blocked: this.#blocked.ids,
-    };
-    const claim = await outbox.claim(request);
-    if (mark.fence !== Number.NEGATIVE_INFINITY) {
-      const late = this.#cursors.advance(plan, claim, mark.fence);
-      if (late > 0) announcements.announce({ type: "late-events", events: late });
-    }
-    const bytes = claim.events.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
-    if (claim.events.length > 0) this.#averageBytes = bytes / claim.events.length;
-    announcements.announce({
-      type: "polled",
-      events: claim.events.length,
-      bytes,
-      fenceLagMs: (mark.clock - mark.fence) / 1000,
-      durationMs: clock.monotonicMs() - startedMs,
-    });
-    const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0;
-    return { ...claim, isAtEnd, isQuiet: isAtEnd && mark.fence === mark.clock };
-  }
-
-  #claimLimits(): ClaimLimits {
-    const { batchEventsMax, batchBytesMax, payloadBytesMax } = this.#limits;
-    const eventsMax = eventsToClaim(this.#averageBytes, batchEventsMax, batchBytesMax);
-    return { eventsMax, eventsPerShardMax: eventsMax, bytesMax: batchBytesMax, payloadBytesMax };
   }
 
   /** Publishes what is not behind a block by now: the batch before may have blocked an aggregate. */
@@ -217,7 +188,7 @@ export class PollingPublisher {
     const due = this.#blocked.due(retriesMax);
     if (due.length === 0) return;
     await this.#settle();
-    if (await this.#retries.run(due, this.#claimLimits())) this.#quietMark = null;
+    if (await this.#retries.run(due, this.#claims.limits)) this.#quietMark = null;
   }
 
   /** With very many blocked aggregates the fault is a common one; claiming on would only add to them. */
@@ -234,7 +205,15 @@ export class PollingPublisher {
   async #rest(): Promise<void> {
     await this.#line.rest();
     this.#idlePolls += 1;
+    await this.#endDispatch(Number.POSITIVE_INFINITY);
     await this.#wait(false);
+  }
+
+  async #endDispatch(fence: Micros): Promise<void> {
+    if (!this.#dispatch.isDone(fence) || this.#sweep.isUnderWay) return;
+    await this.#settle();
+    // Not while something was left out for want of trust: it has to be claimed again.
+    if (!this.#shards.isStale()) this.#dispatch.end();
   }
 
   async #wait(isCut: boolean): Promise<void> {

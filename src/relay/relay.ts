@@ -14,6 +14,7 @@ import type { ShardHolding } from "../lease/lease.ts";
 import type { RejectionLedger } from "../outbox/dead-letter-channel.ts";
 import type { Fault, Outbox } from "../outbox/outbox.ts";
 import type { Announcements } from "./announcements.ts";
+import { continuously, type Dispatch } from "./dispatch.ts";
 import { FenceWatch } from "./fence-watch.ts";
 import type { LineMaker } from "./line.ts";
 import { Outage } from "./outage.ts";
@@ -36,6 +37,8 @@ export interface RelayParts {
   readonly shards: ShardLeases;
   /** At least one; together they are all the shards. */
   readonly slices: readonly Slice[];
+  /** Says to each loop when to claim; all the time where it is left out. */
+  readonly makeDispatch?: () => Dispatch;
   /** Ends what the lines publish with; called when none of them works any more. */
   readonly close: () => Promise<void>;
 }
@@ -56,7 +59,13 @@ export class Relay implements Lifecycle {
     const peek = new SharedPeek(parts.outbox, parts.clock, freshMs);
     const { signal } = this.#stopping;
     this.#loops = parts.slices.map(
-      (slice) => new PollingPublisher({ ...parts, ...slice, fenceWatch, peek }, limits, routing, signal),
+      (slice) =>
+        new PollingPublisher(
+          { ...parts, ...slice, fenceWatch, peek, dispatch: parts.makeDispatch?.() ?? continuously },
+          limits,
+          routing,
+          signal,
+        ),
     );
   }
 

@@ -56,6 +56,11 @@ export class Sweep {
     this.#isAskedFor = true;
   }
 
+  /** Whether there is something left to look at, or to go back to. */
+  get isUnderWay(): boolean {
+    return this.#rest !== undefined || this.#looking !== undefined || this.#found.length > 0;
+  }
+
   /**
    * Goes back to what the last piece found, once nothing is in flight, and starts the next one when it
    * is time; waits for no piece. Returns whether there may be something to claim.

@@ -13,12 +13,17 @@ import { knownMigrations } from "../outbox/migrator.ts";
 import { PostgresSession } from "../outbox/postgres-connection.ts";
 import { PostgresDeadLetters } from "../outbox/postgres-dead-letters.ts";
 import { PostgresOutbox } from "../outbox/postgres-outbox.ts";
+import { PostgresWitness } from "../outbox/postgres-witness.ts";
+import type { OutboxWitness } from "../outbox/witness.ts";
+import { KafkaTopicReader } from "../publisher/kafka-topic-reader.ts";
+import type { TopicReader } from "../publisher/topic-reader.ts";
 import { Announcements, leasesChanged } from "../relay/announcements.ts";
 import type { RelayLimits } from "../relay/polling-publisher.ts";
 import { Relay } from "../relay/relay.ts";
+import { Schedule } from "../relay/schedule.ts";
 import { composeDelivery } from "./compose-delivery.ts";
-import { databaseConfigOf, routingOf, type Settings } from "./config.ts";
-import { Maintenance } from "./maintenance.ts";
+import { databaseConfigOf, kafkaOptionsOf, routingOf, type Settings } from "./config.ts";
+import { type Chore, Maintenance } from "./maintenance.ts";
 import { version } from "./version.ts";
 
 /** Rows that the periodic count looks at; more than that is said as "more than". */
@@ -55,6 +60,23 @@ export function composeDeadLetters(settings: Settings): {
   };
 }
 
+/** What an audit asks: the outbox and its topics, both read only. */
+export function composeAudit(settings: Settings): {
+  readonly witness: OutboxWitness;
+  readonly reader: TopicReader;
+  close(): Promise<void>;
+} {
+  const witness = new PostgresWitness(databaseConfigOf(settings));
+  const reader = new KafkaTopicReader(kafkaOptionsOf(settings));
+  return {
+    witness,
+    reader,
+    close: async () => {
+      await Promise.all([witness.close(), reader.close()]);
+    },
+  };
+}
+
 function limitsOf(settings: Settings): RelayLimits {
   return {
     ...settings,
@@ -76,6 +98,17 @@ function composeLeases(settings: Settings, announcements: Announcements): LeaseK
   );
 }
 
+/** The chore whose ticks open the runs of a schedule. */
+function dispatchChore(cron: string, schedule: Schedule): Chore {
+  return {
+    name: "dispatch",
+    cron,
+    run: () => schedule.tick(),
+    onSkip: () => schedule.skip(),
+    onMiss: (dueAt) => schedule.miss(dueAt),
+  };
+}
+
 /** @throws OutriderError CONFIG_INVALID when an address is missing. */
 export function composeRelay(settings: Settings, log: Logger): Service {
   const outbox = composeOutbox(settings);
@@ -83,6 +116,7 @@ export function composeRelay(settings: Settings, log: Logger): Service {
   announcements.subscribe(logListener(log));
   const shards = composeLeases(settings, announcements);
   const delivering = composeDelivery(settings, { outbox, shards, announcements }, log);
+  const schedule = settings.schedule === null ? undefined : new Schedule(systemClock, announcements);
   const parts = {
     shards,
     outbox,
@@ -91,6 +125,7 @@ export function composeRelay(settings: Settings, log: Logger): Service {
     clock: systemClock,
     random: Math.random,
     announcements,
+    ...(schedule === undefined ? undefined : { makeDispatch: () => schedule.join() }),
   };
   const relay = new Relay({ ...parts, ...delivering }, limitsOf(settings), routingOf(settings));
   const countBacklog = async () => {
@@ -106,6 +141,9 @@ export function composeRelay(settings: Settings, log: Logger): Service {
     [
       { name: "sweep", cron: settings.sweepCron, run: async () => relay.sweepSoon() },
       { name: "statistics", cron: settings.statisticsCron, run: countBacklog },
+      ...(schedule === undefined || settings.schedule === null
+        ? []
+        : [dispatchChore(settings.schedule, schedule)]),
     ],
     log,
   );
@@ -115,6 +153,8 @@ export function composeRelay(settings: Settings, log: Logger): Service {
       await maintenance.start();
     },
     stop: async () => {
+      // Before the chores, which are waited for: a run may be waiting for an outage to end.
+      schedule?.close();
       await maintenance.stop();
       await relay.stop();
     },

@@ -266,6 +266,12 @@ const keys = {
     "ms",
     "How often a relay renews its leases and looks for its fair share.",
   ),
+  schedule: text(
+    "OUTRIDER_SCHEDULE",
+    null,
+    "When to dispatch (cron with seconds, in the process's time zone): each tick publishes what waits by then. Unset: continuously.",
+    "cron",
+  ),
   sweepCron: text(
     "OUTRIDER_SWEEP_CRON",
     "*/10 * * * * *",

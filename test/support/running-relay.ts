@@ -6,6 +6,7 @@ import type { RejectionLedger } from "../../src/outbox/dead-letter-channel.ts";
 import type { Outbox } from "../../src/outbox/outbox.ts";
 import type { Publisher } from "../../src/publisher/publisher.ts";
 import { type Announcement, Announcements, type AnnouncementType } from "../../src/relay/announcements.ts";
+import { continuously, type Dispatch } from "../../src/relay/dispatch.ts";
 import type { ShardLeases } from "../../src/relay/owned-shards.ts";
 import type { RelayLimits } from "../../src/relay/polling-publisher.ts";
 import { Relay } from "../../src/relay/relay.ts";
@@ -84,6 +85,8 @@ interface RelayChoices {
   readonly clock?: Clock;
   readonly shards?: ShardLeases;
   readonly ledger?: RejectionLedger;
+  /** Made over the announcements of this relay. Default: continuous. */
+  readonly dispatch?: (announcements: Announcements) => Dispatch;
 }
 
 const everyShard = new Set(allShards);
@@ -112,12 +115,13 @@ const forgetful: RejectionLedger = {
 export function makeRelay(
   outbox: Outbox,
   publisher: Publisher,
-  { limits = {}, clock = systemClock, shards = allOfThem, ledger = forgetful }: RelayChoices = {},
+  { limits = {}, clock = systemClock, shards = allOfThem, ledger = forgetful, dispatch }: RelayChoices = {},
 ): RunningRelay {
   const announcements = new Announcements();
   const around = { clock, random: () => 0.5, announcements };
   const slices = wholeSlice(shards, { ...around, outbox, publisher });
-  const parts = { ...around, shards, ledger, outbox, slices, close: () => publisher.close() };
+  const makeDispatch = () => dispatch?.(announcements) ?? continuously;
+  const parts = { ...around, makeDispatch, shards, ledger, outbox, slices, close: () => publisher.close() };
   const routing = { topicTemplate: "outbox.event.${aggregate_type}", topicDefault: "outbox.event" };
   const relay = new Relay(parts, { ...testLimits, ...limits }, routing);
   return { relay, announcements, ear: new Ear(announcements) };

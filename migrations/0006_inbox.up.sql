@@ -1,11 +1,11 @@
 -- The inbox: which consumer has processed which event. Needs none of the tables before it, because a
 -- consumer's database is often another one than the outbox's.
 --
--- The key decides whether an event is new, and the second index makes pruning cheap: finding 5,000 old
--- marks among 300,000 reads 5,000 rows through it, and the whole table without it (10 ms for the whole
--- deletion, against 86 ms for a look that finds nothing; PostgreSQL 18). It costs 22 bytes a mark beside
--- 57 of the row and 53 of the key. A BRIN index costs nothing and prunes as fast in a table that only
--- grows, but not after the space of pruned marks was filled again.
+-- The key decides whether an event is new, the second index finds what to prune. Measured with 300,000
+-- marks (PostgreSQL 18): deleting 5,000 old ones takes 10 ms, and finding that there is nothing to
+-- delete 3 buffers, against 86 ms for reading the table. The index costs 22 bytes a mark, beside 57 of the
+-- row and 53 of the key. A BRIN index (24 kB) was as quick, but it rests on where rows happen to lie, which
+-- refilled space changes, and it cannot give the oldest first.
 
 do $kind$
 begin

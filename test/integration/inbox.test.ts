@@ -9,7 +9,6 @@ import { type FreshDatabase, freshDatabase } from "../support/database.ts";
 let database: FreshDatabase;
 let client: pg.Client;
 const open: pg.Client[] = [];
-
 async function connect(url = database.url): Promise<pg.Client> {
   const opened = new pg.Client(url);
   await opened.connect();
@@ -242,6 +241,7 @@ describe("pruning", () => {
 
   it("finds what is old through its index", async () => {
     await fill(20_000, "1 hour");
+    await client.query("analyze processed_events");
     const { rows } = await client.query(
       `explain select ctid from processed_events where processed_at < statement_timestamp() - 86400000 * interval '1 millisecond' order by processed_at limit 5000`,
     );

@@ -6,6 +6,7 @@ const arrows = {
   foundation: [],
   event: ["foundation"],
   enqueue: ["event", "foundation"],
+  inbox: ["event", "foundation"],
   outbox: ["event", "foundation"],
   publisher: ["event", "foundation"],
   lease: ["outbox", "event", "foundation"],
@@ -13,7 +14,7 @@ const arrows = {
   audit: ["outbox", "publisher", "event", "foundation"],
   observability: ["relay", "event", "foundation"],
   environment: ["foundation"],
-  service: ["observability", "relay", "outbox", "lease", "publisher", "event", "foundation"],
+  service: ["observability", "relay", "outbox", "lease", "publisher", "inbox", "event", "foundation"],
   cli: ["audit", "publisher", "service", "environment", "observability", "relay", "enqueue", "outbox", "event", "foundation"],
 };
 
@@ -56,7 +57,7 @@ module.exports = {
       name: "applications-pull-in-no-package",
       severity: "error",
       comment: "What an application imports must not bring any npm package with it.",
-      from: { path: "^src/(index\\.ts$|enqueue/|event/|foundation/)" },
+      from: { path: "^src/(index\\.ts$|enqueue/|inbox/|event/|foundation/)" },
       to: { dependencyTypes: ["npm", "npm-dev", "npm-peer", "npm-optional"], pathNot: "@opentelemetry/api" },
     },
   ],

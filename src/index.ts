@@ -1,5 +1,5 @@
 /**
- * For applications: write events in your own transaction. What is imported from here brings no npm
+ * For applications: write events in your own transaction, and process each just once. What is imported from here brings no npm
  * package with it; the database libraries are known by their shape.
  */
 export { type EnqueueOptions, enqueue } from "./enqueue/enqueue.ts";
@@ -7,6 +7,7 @@ export type { PayloadType } from "./enqueue/payload.ts";
 export type { NewEvent } from "./event/event.ts";
 export { type ErrorCode, OutriderError } from "./foundation/errors.ts";
 export {
+  type AnsweringTransaction,
   type DrizzleSql,
   type DrizzleTransaction,
   fromDrizzle,
@@ -29,3 +30,11 @@ export {
   type Transaction,
   type TypeOrmManager,
 } from "./foundation/transaction.ts";
+export {
+  type BatchOutcome,
+  type EventIdSource,
+  type InboxOptions,
+  inbox,
+  type OnceOutcome,
+  type PruneOptions,
+} from "./inbox/inbox.ts";

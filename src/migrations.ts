@@ -10,10 +10,11 @@
  *
  * Give it table names of its own, as above: with Kysely's default names it would take the
  * application's own migrations for lost ones. `outrider migrate` and this provider share their
- * bookkeeping, so that either finds what the other has done.
+ * bookkeeping, so that either finds what the other has done. A consumer that needs the inbox alone says
+ * `only: "inbox"`.
  */
 import { knownMigrations } from "./outbox/migration-files.ts";
-import type { Direction } from "./outbox/migration-plan.ts";
+import { type Direction, planMigrations } from "./outbox/migration-plan.ts";
 import { openingOf, type ScriptOptions, stepOf } from "./outbox/migration-script.ts";
 
 /** What is needed of a Kysely instance, of any version since 0.28: executing a finished statement. */
@@ -58,7 +59,9 @@ export function outriderMigrations(options: OutriderMigrationsOptions): Outrider
     [keep, openingOf({ ...options, direction }), step, giveBack].join("\n");
   return {
     async getMigrations() {
-      const entries = knownMigrations().map((migration): [string, OutriderMigration] => [
+      const { only } = options;
+      const meant = planMigrations(knownMigrations(), [], { direction: "up", only });
+      const entries = meant.map((migration): [string, OutriderMigration] => [
         migration.name,
         {
           up: (db) => run(db, textOf(stepOf(migration, "up"), "up")),

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { MigrationPart } from "../outbox/migration-plan.ts";
 import { type MigrateOptions, type MigrationReport, migrate, renderSql } from "../outbox/migrator.ts";
 import { connect } from "../outbox/postgres-connection.ts";
 import type { PayloadType } from "../outbox/statements.ts";
@@ -8,6 +9,7 @@ import { addSettings, databaseKeys, printJson, settingsOf, warn } from "./comman
 interface Flags {
   readonly down?: boolean;
   readonly to?: string;
+  readonly only?: MigrationPart;
   readonly dryRun?: boolean;
   readonly sql?: boolean;
   readonly payloadType?: PayloadType;
@@ -21,9 +23,17 @@ const statementTimeoutMs = 24 * 60 * 60_000;
 
 export function migrateCommand(): Command {
   const command = new Command("migrate")
-    .description("Create the outbox, adopt an existing undispatched_events, or take it out again (--down).")
+    .description(
+      "Create outbox and inbox, adopt an existing undispatched_events, or take them out again (--down).",
+    )
     .option("--down", "revert; refuses to drop an outbox that still holds events")
     .option("--to <migration>", "up: the last one to apply; down: the last one to keep")
+    .addOption(
+      new Option(
+        "--only <part>",
+        "only the outbox, or only the inbox: for a consumer with a database of its own",
+      ).choices(["outbox", "inbox"]),
+    )
     .addOption(new Option("--dry-run", "only say what would be run").conflicts("sql"))
     .option("--sql", "print the script instead, for psql or a reviewer; needs no connection")
     .addOption(
@@ -50,6 +60,7 @@ async function run(command: Command): Promise<void> {
     schema: settings.schema,
     direction: flags.down === true ? "down" : "up",
     to: flags.to,
+    only: flags.only,
     payloadType: flags.payloadType,
     lockTimeoutMs: flags.lockTimeoutMs,
     isForced: flags.force === true,

@@ -13,6 +13,7 @@
  */
 import type { NewEvent } from "../event/event.ts";
 import { OutriderError } from "../foundation/errors.ts";
+import { schemaProblem } from "../foundation/sql-text.ts";
 import type { Transaction } from "../foundation/transaction.ts";
 import { insertStatements } from "./insert-statement.ts";
 import { isBytes, type PayloadType } from "./payload.ts";
@@ -89,10 +90,8 @@ const payloadTypes: readonly unknown[] = ["json", "jsonb", "bytea"] satisfies Pa
 
 function checkOptions(type: unknown, schema: unknown, complain: (problem: string) => void): void {
   if (!payloadTypes.includes(type)) complain("options.payloadType is none of json, jsonb, bytea");
-  if (schema === undefined) return;
-  if (typeof schema !== "string" || schema === "" || schema.includes("\0")) {
-    complain("options.schema is no schema name: leave it out or give the name without quotes");
-  }
+  const problem = schemaProblem(schema);
+  if (problem !== undefined) complain(problem);
 }
 
 /** So many are named; the rest is counted, so that a broken import does not write a novel. */

@@ -7,6 +7,7 @@
  * `created_at` and `seq` are left to their defaults, which PostgreSQL evaluates row by row in the
  * order of VALUES: the events stand in the table's order as they stood in the caller's.
  */
+import { tableIn } from "../foundation/sql-text.ts";
 import type { PayloadType } from "./payload.ts";
 import type { EventRow } from "./row.ts";
 
@@ -30,7 +31,7 @@ export function* insertStatements(
   type: PayloadType,
   schema: string | undefined,
 ): Generator<InsertStatement> {
-  const table = `${schema === undefined ? "" : `${quoteSchema(schema)}.`}undispatched_events`;
+  const table = tableIn(schema, "undispatched_events");
   let chunk: EventRow[] = [];
   let length = 0;
   for (const row of rows) {
@@ -77,15 +78,4 @@ function valueFor(column: Column, text: string, type: PayloadType): string {
     default:
       return text;
   }
-}
-
-/**
- * An identifier, whatever characters it has. What some library might take for a placeholder (`$1`,
- * `?`, `:name`) is written as a Unicode escape.
- */
-function quoteSchema(name: string): string {
-  const quoted = `"${name.replaceAll('"', '""')}"`;
-  if (!/[$?:\\]/.test(name)) return quoted;
-  const escaped = (character: string) => `\\${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return `U&${quoted.replaceAll(/[$?:\\]/g, escaped)}`;
 }

@@ -1,6 +1,8 @@
 /** An event as the application gave it becomes the texts of a row, or sentences about what is wrong. */
 import type { NewEvent } from "../event/event.ts";
+import { eventIdShape } from "../event/event-id.ts";
 import { aggregateIdLengthMax, topicShape } from "../event/message.ts";
+import { isStorable, unstorable } from "../foundation/sql-text.ts";
 import { newEventId } from "./event-id.ts";
 import { type Complain, type PayloadType, storeAs } from "./payload.ts";
 
@@ -45,12 +47,10 @@ export function toRow(event: NewEvent, type: PayloadType, trace: TraceHeaders, f
   };
 }
 
-const uuidShape = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 /** Lower case, as PostgreSQL gives it back: the returned id must equal the one that is published. */
 function eventIdOf(given: unknown, complain: Complain): string {
   if (isAbsent(given)) return newEventId();
-  if (typeof given === "string" && uuidShape.test(given)) return given.toLowerCase();
+  if (typeof given === "string" && eventIdShape.test(given)) return given.toLowerCase();
   complain("is no UUID: leave it out to get a new one, or give 8-4-4-4-12 hexadecimal digits");
   return "";
 }
@@ -120,13 +120,6 @@ function headerProblem(name: string, value: unknown): string | undefined {
   if (name === "") return "has an empty name";
   if (typeof value !== "string") return `is ${nameOf(value)}: header values must be strings`;
   return isStorable(name) && isStorable(value) ? undefined : unstorable;
-}
-
-const unstorable = "has the character U+0000 or half of a surrogate pair, which PostgreSQL cannot store";
-
-/** Half a pair would be stored as U+FFFD: two aggregates that differ only there would become one. */
-function isStorable(text: string): boolean {
-  return !/[\0\p{Surrogate}]/u.test(text);
 }
 
 function isAbsent(given: unknown): given is null | undefined {

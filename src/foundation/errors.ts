@@ -28,6 +28,10 @@ export const errorTable = {
     exit: "failed",
     meaning: "What was given to write with is no open transaction; nothing was written.",
   },
+  INBOX_INVALID: {
+    exit: "failed",
+    meaning: "A consumer, an event_id or an option given to the inbox breaks a rule; no work was run.",
+  },
   OUTBOX_UNAVAILABLE: { exit: "unavailable", meaning: "PostgreSQL cannot be reached or does not answer." },
   OUTBOX_REFUSED: { exit: "refused", meaning: "PostgreSQL answers, but refuses the login or the database." },
   OUTBOX_FAILED: { exit: "failed", meaning: "PostgreSQL answers, but refused a statement." },

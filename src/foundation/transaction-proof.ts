@@ -1,7 +1,7 @@
 /** How the adapters of `transaction.ts` tell that there is an open transaction, and refuse when not. */
 import { OutriderError } from "./errors.ts";
 
-export const whileOpen = "await enqueue before the transaction's callback returns";
+export const whileOpen = "await the call before the transaction's callback returns";
 
 /**
  * For objects that do not know whether their transaction is still open: used after its end, they

@@ -1,6 +1,7 @@
 /**
- * The caller's own transaction, as a port: one method that runs one statement. The adapters know the
- * nine common libraries by the shape of their objects and import none of them.
+ * The caller's own transaction, as a port: one method that runs one statement, and a second one that
+ * hands its rows back. The adapters know the nine common libraries by the shape of their objects and
+ * import none of them.
  *
  * The statement a port is given has the placeholders `$1..$n`, each used once and in order, so that
  * for libraries that write `?` one replacement is enough; and it casts every parameter from text
@@ -11,7 +12,10 @@
  * when the adapter is made or when it is used: a row written beside the transaction would announce
  * what may still be rolled back. Errors of the database pass through as the library threw them.
  */
+import { type AnsweringTransaction, answering } from "./transaction-answer.ts";
 import { prove, refuse, whileOpen } from "./transaction-proof.ts";
+
+export type { AnsweringTransaction } from "./transaction-answer.ts";
 
 export interface Transaction {
   execute(sql: string, texts: readonly (string | null)[]): Promise<unknown>;
@@ -28,20 +32,18 @@ export interface PgClient {
   readonly totalCount?: never;
 }
 
-export function fromPg(client: PgClient): Transaction {
+export function fromPg(client: PgClient): AnsweringTransaction {
   if ("totalCount" in client || "idleCount" in client) {
     refuse("fromPg was given a Pool", "take a client with pool.connect(), run begin, and pass the client");
   }
-  return {
-    async execute(sql, texts) {
-      if (client.getTransactionStatus === undefined) {
-        await prove((proof) => client.query(proof, []));
-      } else if (client.getTransactionStatus() === "I") {
-        refuse("the pg client is not in a transaction", 'await client.query("begin") before you enqueue');
-      }
-      return await client.query(sql, [...texts]);
-    },
-  };
+  return answering(async (sql, texts) => {
+    if (client.getTransactionStatus === undefined) {
+      await prove((proof) => client.query(proof, []));
+    } else if (client.getTransactionStatus() === "I") {
+      refuse("the pg client is not in a transaction", 'await client.query("begin") first');
+    }
+    return await client.query(sql, [...texts]);
+  });
 }
 
 /** Kysely 0.28 or 0.29: the `trx` of `db.transaction().execute(...)` or a controlled transaction. */
@@ -58,23 +60,21 @@ interface KyselyQuery {
   readonly queryId: { readonly queryId: string };
 }
 
-export function fromKysely(trx: KyselyTransaction): Transaction {
+export function fromKysely(trx: KyselyTransaction): AnsweringTransaction {
   if (trx.isTransaction !== true) {
     refuse(
       "fromKysely was given a Kysely that is no transaction",
       "pass the trx of db.transaction().execute",
     );
   }
-  return {
-    async execute(sql, texts) {
-      return await trx.executeQuery({
-        sql,
-        parameters: texts,
-        query: { kind: "RawNode", sqlFragments: [sql], parameters: [] },
-        queryId: { queryId: "outrider" },
-      });
-    },
-  };
+  return answering(async (sql, texts) => {
+    return await trx.executeQuery({
+      sql,
+      parameters: texts,
+      query: { kind: "RawNode", sqlFragments: [sql], parameters: [] },
+      queryId: { queryId: "outrider" },
+    });
+  });
 }
 
 /** Drizzle on node-postgres, postgres.js or another PostgreSQL driver: the `tx` of `db.transaction(...)`. */
@@ -91,35 +91,41 @@ export interface DrizzleSql<Query> {
   raw(text: string): Query;
 }
 
-export function fromDrizzle<Query>(tx: DrizzleTransaction<Query>, sql: DrizzleSql<Query>): Transaction {
+export function fromDrizzle<Query>(
+  tx: DrizzleTransaction<Query>,
+  sql: DrizzleSql<Query>,
+): AnsweringTransaction {
   if (typeof tx.rollback !== "function") {
     refuse("fromDrizzle was given a database, not a transaction", "pass the tx of db.transaction");
   }
-  return {
-    async execute(text, texts) {
-      const pieces = text.split(placeholder);
-      const strings = Object.assign(pieces, { raw: pieces });
-      await prove((proof) => tx.execute(sql.raw(proof)));
-      return await tx.execute(sql(strings, ...texts.map((value) => sql.param(value))));
-    },
-  };
+  return answering(async (text, texts) => {
+    const pieces = text.split(placeholder);
+    const strings = Object.assign(pieces, { raw: pieces });
+    await prove((proof) => tx.execute(sql.raw(proof)));
+    return await tx.execute(sql(strings, ...texts.map((value) => sql.param(value))));
+  });
 }
 
 /** Prisma: the `tx` of an interactive `prisma.$transaction(async (tx) => ...)`. */
 export interface PrismaTransaction {
   $executeRawUnsafe(sql: string, ...values: Texts): PromiseLike<unknown>;
+  /** The other one answers with a number alone. */
+  $queryRawUnsafe(sql: string, ...values: Texts): PromiseLike<unknown>;
   /** Only the client itself has it. */
   readonly $connect?: never;
 }
 
-export function fromPrisma(tx: PrismaTransaction): Transaction {
+export function fromPrisma(tx: PrismaTransaction): AnsweringTransaction {
   if (typeof tx.$connect === "function") {
     refuse(
       "fromPrisma was given the client, not a transaction",
       "pass the tx of prisma.$transaction(async (tx) => …)",
     );
   }
-  return { execute: async (sql, texts) => await tx.$executeRawUnsafe(sql, ...texts) };
+  return answering(
+    async (sql, texts) => await tx.$executeRawUnsafe(sql, ...texts),
+    async (sql, texts) => await tx.$queryRawUnsafe(sql, ...texts),
+  );
 }
 
 /** Knex: the `trx` of `knex.transaction(...)`. */
@@ -130,16 +136,14 @@ export interface KnexTransaction {
   isCompleted(): boolean;
 }
 
-export function fromKnex(trx: KnexTransaction): Transaction {
+export function fromKnex(trx: KnexTransaction): AnsweringTransaction {
   if (trx.isTransaction !== true) {
     refuse("fromKnex was given a Knex that is no transaction", "pass the trx of knex.transaction");
   }
-  return {
-    async execute(sql, texts) {
-      if (trx.isCompleted()) refuse("the Knex transaction has ended", whileOpen);
-      return await trx.raw(withQuestionMarks(sql), [...texts]);
-    },
-  };
+  return answering(async (sql, texts) => {
+    if (trx.isCompleted()) refuse("the Knex transaction has ended", whileOpen);
+    return await trx.raw(withQuestionMarks(sql), [...texts]);
+  });
 }
 
 /** TypeORM: the `manager` of `dataSource.transaction(...)`, or `queryRunner.manager` after `startTransaction`. */
@@ -150,15 +154,13 @@ export interface TypeOrmManager {
   readonly createQueryRunner?: never;
 }
 
-export function fromTypeOrm(manager: TypeOrmManager): Transaction {
-  return {
-    async execute(sql, texts) {
-      if (manager.queryRunner?.isTransactionActive !== true) {
-        refuse("the TypeORM manager is not in a transaction", "pass the manager of dataSource.transaction");
-      }
-      return await manager.query(sql, [...texts]);
-    },
-  };
+export function fromTypeOrm(manager: TypeOrmManager): AnsweringTransaction {
+  return answering(async (sql, texts) => {
+    if (manager.queryRunner?.isTransactionActive !== true) {
+      refuse("the TypeORM manager is not in a transaction", "pass the manager of dataSource.transaction");
+    }
+    return await manager.query(sql, [...texts]);
+  });
 }
 
 /** Sequelize 6: the instance, and the `t` of `sequelize.transaction(async (t) => ...)`. */
@@ -175,22 +177,21 @@ export interface SequelizeTransaction {
 export function fromSequelize(
   sequelize: SequelizeConnection,
   transaction: SequelizeTransaction,
-): Transaction {
+): AnsweringTransaction {
   // Without this, Sequelize takes any connection of its pool and commits at once.
   if (typeof transaction?.rollback !== "function") {
     refuse("fromSequelize was given no transaction", "pass the t of sequelize.transaction(async (t) => …)");
   }
-  return {
-    async execute(sql, texts) {
-      if ("finished" in transaction && transaction.finished !== undefined) {
-        refuse(
-          "the Sequelize transaction has ended",
-          "await enqueue before the transaction's callback returns",
-        );
-      }
-      return await sequelize.query(sql, { bind: [...texts], transaction: transaction as never });
-    },
+  const run = async (sql: string, texts: readonly (string | null)[]) => {
+    if ("finished" in transaction && transaction.finished !== undefined) {
+      refuse("the Sequelize transaction has ended", whileOpen);
+    }
+    return await sequelize.query(sql, { bind: [...texts], transaction: transaction as never });
   };
+  return answering(run, async (sql, texts) => {
+    const answer = await run(sql, texts);
+    return Array.isArray(answer) ? answer[0] : answer;
+  });
 }
 
 /** MikroORM 6: the `em` of `em.transactional(...)`. For MikroORM 7: `fromKysely(em.getKysely())`. */
@@ -199,15 +200,13 @@ export interface MikroOrmManager {
   execute(sql: string, parameters: Texts, method: "run"): Promise<unknown>;
 }
 
-export function fromMikroOrm(em: MikroOrmManager): Transaction {
-  return {
-    async execute(sql, texts) {
-      if (!em.isInTransaction()) {
-        refuse("the MikroORM entity manager is not in a transaction", "pass the em of em.transactional");
-      }
-      return await em.execute(withQuestionMarks(sql), [...texts], "run");
-    },
-  };
+export function fromMikroOrm(em: MikroOrmManager): AnsweringTransaction {
+  return answering(async (sql, texts) => {
+    if (!em.isInTransaction()) {
+      refuse("the MikroORM entity manager is not in a transaction", "pass the em of em.transactional");
+    }
+    return await em.execute(withQuestionMarks(sql), [...texts], "run");
+  });
 }
 
 /** postgres.js: the `sql` that `sql.begin(async (sql) => ...)` hands to its callback. */
@@ -217,19 +216,17 @@ export interface PostgresJsTransaction {
   savepoint(name: string, callback: never): Promise<unknown>;
 }
 
-export function fromPostgresJs(sql: PostgresJsTransaction): Transaction {
+export function fromPostgresJs(sql: PostgresJsTransaction): AnsweringTransaction {
   if (typeof sql.savepoint !== "function") {
     refuse(
       "fromPostgresJs was given sql outside a transaction",
       "pass the sql that sql.begin hands to its callback",
     );
   }
-  return {
-    async execute(text, texts) {
-      await prove((proof) => sql.unsafe(proof, []));
-      return await sql.unsafe(text, [...texts]);
-    },
-  };
+  return answering(async (text, texts) => {
+    await prove((proof) => sql.unsafe(proof, []));
+    return await sql.unsafe(text, [...texts]);
+  });
 }
 
 const placeholder = /\$\d+/g;

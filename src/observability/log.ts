@@ -101,6 +101,14 @@ const lines: { readonly [T in AnnouncementType]: readonly [Level, Sentence<T>] }
       `missed ${ticks} tick(s) of the schedule, the last one due at ${lastDueAt}: this process was not awake`,
   ],
   swept: ["debug", () => "looked at everything behind the cursors"],
+  "inbox-pruned": ["info", ({ rows }) => `pruned ${rows} mark(s) of processed events`],
+  "inbox-unprunable": [
+    "warn",
+    ({ obstacle }) =>
+      obstacle === "missing"
+        ? "OUTRIDER_INBOX_RETENTION_MS is set, but there is no processed_events in this schema: outrider migrate"
+        : "processed_events is not pruned: grant select, delete on it to the relay's role, or set OUTRIDER_INBOX_RETENTION_MS=0",
+  ],
   "backlog-counted": ["info", ({ events, isMore }) => `${isMore ? "more than " : ""}${events} event(s) wait`],
 };
 

@@ -76,7 +76,7 @@ async function findHolders(client: ClientBase, schema: string): Promise<Holder[]
         and ((l.locktype = 'relation' and l.relation in (
                select c.oid from pg_catalog.pg_class c
                  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-                where n.nspname = $1 and c.relname in ('undispatched_events', 'outrider_migrations')))
+                where n.nspname = $1 and c.relname in ('undispatched_events', 'processed_events', 'outrider_migrations')))
           or (l.locktype = 'advisory' and l.classid = $2::int::oid and l.objid = $3::int::oid and l.objsubid = 2))`,
     [schema, turnLock.classId, turnLock.objectId],
   );

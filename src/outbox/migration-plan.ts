@@ -4,6 +4,13 @@ import type { Migration } from "./migration-files.ts";
 
 export type Direction = "up" | "down";
 
+/** What a migration belongs to. A consumer's database needs the inbox alone, and no outbox. */
+export type MigrationPart = "outbox" | "inbox";
+
+export function partOf(name: string): MigrationPart {
+  return /^\d{4}_inbox(?:_|$)/.test(name) ? "inbox" : "outbox";
+}
+
 /** A row of the bookkeeping. */
 export interface AppliedMigration {
   readonly name: string;
@@ -14,6 +21,8 @@ export interface Target {
   readonly direction: Direction;
   /** Up: the last one to apply. Down: the last one to keep. Unset: all of them. */
   readonly to?: string | undefined;
+  /** Leaves the migrations of the other part as they are. Unset: both parts. */
+  readonly only?: MigrationPart | undefined;
 }
 
 /**
@@ -24,7 +33,7 @@ export interface Target {
 export function planMigrations(
   known: readonly Migration[],
   applied: readonly AppliedMigration[],
-  { direction, to }: Target,
+  { direction, to, only }: Target,
 ): readonly Migration[] {
   refuseUnknown(known, applied);
   refuseEdited(known, applied);
@@ -34,10 +43,11 @@ export function planMigrations(
     });
   }
   const done = new Set(applied.map(({ name }) => name));
+  const meant = known.filter(({ name }) => only === undefined || partOf(name) === only);
   if (direction === "up") {
-    return known.filter(({ name }) => !done.has(name) && (to === undefined || name <= to));
+    return meant.filter(({ name }) => !done.has(name) && (to === undefined || name <= to));
   }
-  return known.filter(({ name }) => done.has(name) && (to === undefined || name > to)).reverse();
+  return meant.filter(({ name }) => done.has(name) && (to === undefined || name > to)).reverse();
 }
 
 function refuseUnknown(known: readonly Migration[], applied: readonly AppliedMigration[]): void {

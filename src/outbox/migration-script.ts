@@ -8,7 +8,7 @@
  */
 import { OutriderError } from "../foundation/errors.ts";
 import { knownMigrations, type Migration } from "./migration-files.ts";
-import { type Direction, planMigrations } from "./migration-plan.ts";
+import { type Direction, type MigrationPart, planMigrations } from "./migration-plan.ts";
 import { type PayloadType, quoteIdentifier, removalMark } from "./statements.ts";
 
 /** Held by one migrator at a time, for its transaction. Beside the mark of the relay's removals. */
@@ -29,6 +29,8 @@ export interface ScriptOptions {
   readonly isForced?: boolean | undefined;
   /** Up: the last migration to apply. Down: the last one to keep. Default: all of them. */
   readonly to?: string | undefined;
+  /** Only the outbox, or only the inbox: a consumer's database is often another one. Default: both. */
+  readonly only?: MigrationPart | undefined;
 }
 
 /** A text constant that reads the same whatever `standard_conforming_strings` is. */
@@ -179,10 +181,10 @@ $outrider$;
  * @throws OutriderError CONFIG_INVALID for an impossible schema name, MIGRATION_FAILED for an unknown `to`.
  */
 export function renderSql(options: ScriptOptions): string {
-  const { direction = "up", to } = options;
+  const { direction = "up", to, only } = options;
   const known = knownMigrations();
   const applied = direction === "up" ? [] : known;
-  const steps = planMigrations(known, applied, { direction, to });
+  const steps = planMigrations(known, applied, { direction, to, only });
   return `-- Outrider, ${direction}: ${steps.map(({ name }) => name).join(", ") || "nothing"}
 -- Run it with: psql --set ON_ERROR_STOP=1 --file this-file.sql
 -- One transaction: an error anywhere leaves nothing behind. Safe to run again.

@@ -1,5 +1,5 @@
 /**
- * Brings the outbox into a schema, or takes it out: one transaction, all or nothing, one migrator at
+ * Brings outbox and inbox (or one of them) into a schema, or takes them out: one transaction, all or nothing, one migrator at
  * a time, safe to run again. Nothing outlives the transaction (no session setting, no session lock,
  * no named statement), so it works through a pooler in transaction mode; it needs no superuser, no
  * extension, and no right to create a schema that exists.
@@ -55,12 +55,16 @@ export async function migrate(client: ClientBase, options: MigrateOptions): Prom
  */
 export async function pendingMigrations(
   client: ClientBase,
-  options: Pick<MigrateOptions, "schema" | "direction" | "to">,
+  options: Pick<MigrateOptions, "schema" | "direction" | "to" | "only">,
 ): Promise<readonly Migration[]> {
-  const { schema, direction = "up", to } = options;
+  const { schema, direction = "up", to, only } = options;
   checkSchemaName(schema);
   try {
-    return planMigrations(knownMigrations(), await readApplied(client, schema), { direction, to });
+    return planMigrations(knownMigrations(), await readApplied(client, schema), {
+      direction,
+      to,
+      only,
+    });
   } catch (error) {
     throw await explainFailure(error, { client, schema, doing: "reading outrider_migrations" });
   }
@@ -77,14 +81,15 @@ async function readApplied(client: ClientBase, schema: string): Promise<AppliedM
 }
 
 async function runInTransaction(client: ClientBase, options: MigrateOptions): Promise<readonly Migration[]> {
-  const { schema, direction = "up", to } = options;
+  const { schema, direction = "up", to, only } = options;
   let doing = "preparing the migration";
   try {
     // Read committed, whatever the database's default: what we read after the wait must be new.
     await client.query("begin isolation level read committed read write");
     await client.query("set local statement_timeout = 0");
     await client.query(openingOf(options));
-    const plan = planMigrations(knownMigrations(), await readApplied(client, schema), { direction, to });
+    const applied = await readApplied(client, schema);
+    const plan = planMigrations(knownMigrations(), applied, { direction, to, only });
     for (const migration of plan) {
       doing = `migration ${migration.name} (${direction})`;
       await client.query(stepOf(migration, direction));

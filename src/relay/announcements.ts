@@ -134,7 +134,11 @@ export type Announcement =
       readonly events: number;
       readonly isMore: boolean;
       readonly oldestAgeMs: number | null;
-    };
+    }
+  /** Marks older than the retention were deleted from the inbox beside the outbox. */
+  | { readonly type: "inbox-pruned"; readonly rows: number }
+  /** There is no inbox beside the outbox, or this role may not prune it; said once. */
+  | { readonly type: "inbox-unprunable"; readonly obstacle: "missing" | "forbidden" };
 
 export type AnnouncementType = Announcement["type"];
 export type Listener = (announcement: Announcement) => void;

@@ -5,6 +5,7 @@ import type { Logger } from "pino";
 import { shardsPerGroup } from "../event/shard.ts";
 import { systemClock } from "../foundation/clock.ts";
 import type { Lifecycle } from "../foundation/lifecycle.ts";
+import { InboxPruning } from "../inbox/pruning.ts";
 import { LeaseKeeper } from "../lease/lease-keeper.ts";
 import { PostgresLeases } from "../lease/postgres-leases.ts";
 import { logListener, openLog } from "../observability/log.ts";
@@ -109,6 +110,27 @@ function dispatchChore(cron: string, schedule: Schedule): Chore {
   };
 }
 
+function composeInboxPruning(settings: Settings, announcements: Announcements): InboxPruning {
+  const connect = () => {
+    const session = new PostgresSession(databaseConfigOf(settings), "outrider relay (inbox)");
+    return {
+      execute: (sql: string, texts: readonly (string | null)[]) => session.execute(sql, texts),
+      ask: async (sql: string, texts: readonly (string | null)[]) =>
+        (await session.query<[string]>(sql, texts)).map(([text]) => text),
+      close: () => session.close(),
+    };
+  };
+  const { schema, inboxRetentionMs: retentionMs, inboxPruneRowsMax: rowsMax } = settings;
+  return new InboxPruning(
+    connect,
+    { schema, retentionMs, rowsMax },
+    {
+      pruned: (rows) => announcements.announce({ type: "inbox-pruned", rows }),
+      obstructed: (obstacle) => announcements.announce({ type: "inbox-unprunable", obstacle }),
+    },
+  );
+}
+
 /** @throws OutriderError CONFIG_INVALID when an address is missing. */
 export function composeRelay(settings: Settings, log: Logger): Service {
   const outbox = composeOutbox(settings);
@@ -137,8 +159,11 @@ export function composeRelay(settings: Settings, log: Logger): Service {
       oldestAgeMs,
     });
   };
+  const pruning = composeInboxPruning(settings, announcements);
+  const prune = { name: "inbox pruning", cron: settings.inboxPruneCron, run: () => pruning.run() };
   const maintenance = new Maintenance(
     [
+      ...(settings.inboxRetentionMs === 0 ? [] : [prune]),
       { name: "sweep", cron: settings.sweepCron, run: async () => relay.sweepSoon() },
       { name: "statistics", cron: settings.statisticsCron, run: countBacklog },
       ...(schedule === undefined || settings.schedule === null
@@ -155,6 +180,7 @@ export function composeRelay(settings: Settings, log: Logger): Service {
     stop: async () => {
       // Before the chores, which are waited for: a run may be waiting for an outage to end.
       schedule?.close();
+      pruning.stop();
       await maintenance.stop();
       await relay.stop();
     },

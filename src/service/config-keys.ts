@@ -284,6 +284,26 @@ const keys = {
     "When to count the backlog for the log (cron with seconds).",
     "cron",
   ),
+  inboxRetentionMs: number(
+    "OUTRIDER_INBOX_RETENTION_MS",
+    0,
+    [0, 3_650 * 24 * 60 * minute],
+    "ms",
+    "How long marks stay in a processed_events beside the outbox; 0 prunes nothing. Longer than anything can still deliver an event, and at least an hour (3600000).",
+  ),
+  inboxPruneCron: text(
+    "OUTRIDER_INBOX_PRUNE_CRON",
+    "30 * * * * *",
+    "When to prune that inbox (cron with seconds).",
+    "cron",
+  ),
+  inboxPruneRowsMax: number(
+    "OUTRIDER_INBOX_PRUNE_ROWS_MAX",
+    5_000,
+    [1, 100_000],
+    "rows",
+    "Most marks that one statement deletes; one run is at most 200 of them.",
+  ),
   backoffMinMs: number(
     "OUTRIDER_BACKOFF_MIN_MS",
     100,

@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { validate as isCron } from "node-cron";
 import type { Routing } from "../event/message.ts";
 import { messageOf, OutriderError } from "../foundation/errors.ts";
+import { retentionMsMin as inboxRetentionMsMin } from "../inbox/arguments.ts";
 import { type DatabaseConfig, parseDatabaseUrl, type Sslmode } from "../outbox/database-config.ts";
 import type { KafkaOptions } from "../publisher/kafka.ts";
 import { configKeys, flagOf, type Key, type KeyName, keyNames } from "./config-keys.ts";
@@ -139,6 +140,9 @@ function checkTogether(settings: Settings, faults: string[]): void {
     if ((settings[low] as number) > (settings[high] as number)) {
       faults.push(`${configKeys[low].variable} is larger than ${configKeys[high].variable}`);
     }
+  }
+  if (settings.inboxRetentionMs > 0 && settings.inboxRetentionMs < inboxRetentionMsMin) {
+    faults.push(`OUTRIDER_INBOX_RETENTION_MS is neither 0 nor at least ${inboxRetentionMsMin} ms (an hour)`);
   }
   if (
     settings.kafkaSaslMechanism !== null &&

@@ -13,6 +13,7 @@ import postgres from "postgres";
 import { Sequelize } from "sequelize";
 import { DataSource } from "typeorm";
 import {
+  type AnsweringTransaction,
   fromDrizzle,
   fromKnex,
   fromKysely,
@@ -22,10 +23,9 @@ import {
   fromPrisma,
   fromSequelize,
   fromTypeOrm,
-  type Transaction,
 } from "../../src/index.ts";
 
-type Work = (transaction: Transaction) => Promise<unknown>;
+type Work = (transaction: AnsweringTransaction) => Promise<unknown>;
 
 /** Runs the work in one transaction of the library on a connection of its own. */
 export type Library = (url: string, work: Work) => Promise<void>;
@@ -102,13 +102,18 @@ export const libraries: Readonly<Record<string, Library>> = {
       .finally(() => orm.close());
   },
 
-  /** Prisma's generated client needs an engine from outside a registry; its method is one line over pg. */
+  /** Prisma's generated client needs an engine from outside a registry; its methods are one line over pg each. */
   async "the shape of Prisma"(url, work) {
     const client = new pg.Client(url);
     await client.connect();
     await client.query("begin");
     try {
-      await work(fromPrisma({ $executeRawUnsafe: (sql, ...values) => client.query(sql, values) }));
+      await work(
+        fromPrisma({
+          $executeRawUnsafe: async (sql, ...values) => (await client.query(sql, values)).rowCount,
+          $queryRawUnsafe: async (sql, ...values) => (await client.query(sql, values)).rows,
+        }),
+      );
       await client.query("commit");
     } finally {
       // Ending the connection rolls back what was not committed.

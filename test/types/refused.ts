@@ -25,6 +25,7 @@ import {
   fromPrisma,
   fromSequelize,
   fromTypeOrm,
+  inbox,
   type NewEvent,
 } from "../../src/index.ts";
 import type { Claim, Outbox } from "../../src/outbox/outbox.ts";
@@ -79,7 +80,17 @@ export async function whatIsNoTransaction(given: Connections): Promise<void> {
   await enqueue(given.kyselyTrx, event);
   // @ts-expect-error a Knex transaction, without its adapter
   await enqueue(given.knexTrx, event);
+  const work = async () => 1;
+  // @ts-expect-error a client, without its adapter
+  await inbox.once(given.client, "billing", "id", work);
+  // @ts-expect-error what can only execute cannot say whether the event is new
+  await inbox.once({ execute: async () => undefined }, "billing", "id", work);
+  const outcome = await inbox.once(fromPg(given.client), "billing", "id", work);
+  // @ts-expect-error there is no result when the event was processed before
+  outcome.result;
   // These compile, or the refusals above would prove nothing.
+  const result: number | undefined = outcome.isFirst ? outcome.result : undefined;
+  await inbox.once(fromKysely(given.kyselyTrx), "billing", Buffer.from("id"), async () => result);
   await enqueue(fromPg(given.client), [event]);
   await enqueue(fromKysely(given.kyselyTrx), event);
   await enqueue(fromKnex(given.knexTrx), event);

@@ -1,10 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { readmePath, withReference } from "../../../scripts/write-reference.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/orms.md"];
+const pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/orms.md", "docs/inbox.md"];
 const textOf = (page: string) => readFileSync(`${root}${page}`, "utf8");
 
 describe("the README", () => {
@@ -21,7 +22,9 @@ describe("the README", () => {
 
 describe.each(pages)("%s", (page) => {
   it("names only files that exist", () => {
-    const links = [...textOf(page).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, path]) => path ?? "");
+    const links = [...textOf(page).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, path]) =>
+      join(dirname(page), path ?? ""),
+    );
     const paths = [
       ...textOf(page).matchAll(/`((?:src|test|docs|scripts|migrations|examples|\.ci)\/[^`*<>\s]+)`/g),
     ].map(([, path]) => path ?? "");

@@ -31,8 +31,9 @@ function loadedBy(entry: string): Set<string> {
 describe("what an application imports", () => {
   const loaded = [...loadedBy("index.ts")];
 
-  it("reaches enqueue and the adapters, and no npm package", () => {
+  it("reaches enqueue, the inbox and the adapters, and no npm package", () => {
     expect(loaded).toContain(path.join("enqueue", "enqueue.ts"));
+    expect(loaded).toContain(path.join("inbox", "inbox.ts"));
     expect(loaded).toContain(path.join("foundation", "transaction.ts"));
     expect(loaded.filter((name) => !name.endsWith(".ts") && !name.startsWith("node:"))).toEqual([]);
   });
@@ -41,7 +42,7 @@ describe("what an application imports", () => {
     const rooms = new Set(
       loaded.filter((name) => name.endsWith(".ts")).map((name) => name.split(path.sep)[0]),
     );
-    expect([...rooms].toSorted()).toEqual(["enqueue", "event", "foundation", "index.ts"]);
+    expect([...rooms].toSorted()).toEqual(["enqueue", "event", "foundation", "inbox", "index.ts"]);
   });
 
   it("is judged by a walk that would see a package", () => {

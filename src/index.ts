@@ -1,5 +1,5 @@
 /**
- * For applications: write events in your own transaction. What is imported from here brings no npm
+ * For applications: write events in your own transaction, and consume them. What is imported from here brings no npm
  * package with it; the database libraries are known by their shape.
  */
 export { type EnqueueOptions, enqueue } from "./enqueue/enqueue.ts";
@@ -29,3 +29,9 @@ export {
   type Transaction,
   type TypeOrmManager,
 } from "./foundation/transaction.ts";
+export type { ConsumedEvent } from "./inbox/consumed-event.ts";
+export { type ConsumeOptions, consume, type EventConsumer } from "./inbox/consumer.ts";
+export type { ConsumerAnnouncement } from "./inbox/consumer-announcements.ts";
+export type { KafkaConsumer } from "./inbox/consumer-shape.ts";
+export type { HandleContext } from "./inbox/event-work.ts";
+export type { PoisonedEvent, PoisonPolicy } from "./inbox/poison.ts";

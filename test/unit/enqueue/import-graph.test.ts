@@ -41,7 +41,7 @@ describe("what an application imports", () => {
     const rooms = new Set(
       loaded.filter((name) => name.endsWith(".ts")).map((name) => name.split(path.sep)[0]),
     );
-    expect([...rooms].toSorted()).toEqual(["enqueue", "event", "foundation", "index.ts"]);
+    expect([...rooms].toSorted()).toEqual(["enqueue", "event", "foundation", "inbox", "index.ts"]);
   });
 
   it("is judged by a walk that would see a package", () => {

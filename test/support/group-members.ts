@@ -75,9 +75,11 @@ export class EventTopic {
 /** A handled event: when its work began and ended, counted in steps that all members share. */
 export interface Handling {
   readonly member: string;
-  readonly event: ConsumedEvent;
+  readonly event: Pick<ConsumedEvent, "eventId" | "aggregateId" | "partition">;
   readonly begun: number;
   ended: number | undefined;
+  /** Ended without an error. */
+  isDone: boolean;
 }
 
 /** What all members of a group did. */
@@ -88,13 +90,14 @@ export class GroupLog {
   #step = 0;
 
   begin(member: string, event: ConsumedEvent): Handling {
-    const handling: Handling = { member, event, begun: this.#step++, ended: undefined };
+    const handling: Handling = { member, event, begun: this.#step++, ended: undefined, isDone: false };
     this.handlings.push(handling);
     return handling;
   }
 
-  end(handling: Handling): void {
+  end(handling: Handling, isDone = true): void {
     handling.ended = this.#step++;
+    handling.isDone = isDone;
     this.#bell.ring();
   }
 
@@ -115,9 +118,7 @@ export class GroupLog {
   }
 
   get doneIds(): Set<string> {
-    return new Set(
-      this.handlings.filter(({ ended }) => ended !== undefined).map(({ event }) => event.eventId),
-    );
+    return new Set(this.handlings.filter(({ isDone }) => isDone).map(({ event }) => event.eventId));
   }
 }
 
@@ -141,9 +142,7 @@ export function judgeGroup(sent: readonly SentEvent[], handlings: readonly Handl
     busyUntil.set(event.aggregateId, Math.max(busy, ended));
   }
   // Effects appear when work ends, so that is the order to judge.
-  const done = handlings
-    .filter(({ ended }) => ended !== undefined)
-    .toSorted((a, b) => Number(a.ended) - Number(b.ended));
+  const done = handlings.filter(({ isDone }) => isDone).toSorted((a, b) => Number(a.ended) - Number(b.ended));
   const seen = new Set<string>();
   const highest = new Map<string, number>();
   let inversions = 0;
@@ -177,7 +176,7 @@ export function makeMember(choices: MemberChoices): GroupConsumer {
     // Short, so that joins, leaves and stops take a moment and not seconds.
     maxWaitTimeInMs: 100,
     heartbeatInterval: 200,
-    sessionTimeout: 10_000,
+    sessionTimeout: 6_000,
   });
   return new GroupConsumer(
     {
@@ -187,8 +186,13 @@ export function makeMember(choices: MemberChoices): GroupConsumer {
       onAnnouncement: (said) => log.announce(name, said),
       handle: async (event, { attempt }) => {
         const handling = log.begin(name, event);
-        await work(event, attempt);
-        log.end(handling);
+        let isDone = false;
+        try {
+          await work(event, attempt);
+          isDone = true;
+        } finally {
+          log.end(handling, isDone);
+        }
       },
     },
     {

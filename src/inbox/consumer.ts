@@ -176,8 +176,9 @@ export class GroupConsumer implements EventConsumer {
   }
 
   async #commitNowAndThen(): Promise<void> {
-    while (!this.#stopping.signal.aborted && this.#end === undefined) {
+    for (;;) {
       await this.#clock.sleep(this.#limits.commitIntervalMs, this.#stopping.signal);
+      if (this.#stopping.signal.aborted || this.#end !== undefined) return;
       await this.#session?.commit();
     }
   }

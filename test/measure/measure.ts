@@ -1,6 +1,6 @@
 /**
  * Figures that are no tests: what an idle relay costs, what a large backlog costs in memory, and what
- * a poll reads when vacuum is held back. `npm run measure -- idle | backlog | dead-tuples`; the last
+ * a poll reads when vacuum is held back. `npm run measure -- idle | backlog | dead-tuples | consumer`; the last
  * line is one JSON object.
  */
 import { readFileSync } from "node:fs";
@@ -15,6 +15,7 @@ import { claimStatement } from "../../src/outbox/statements.ts";
 import { databaseConfig } from "../support/migrated-database.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { createTopics, uniqueTopic } from "../support/topics.ts";
+import { consumer } from "./consumer.ts";
 
 /** `getconf CLK_TCK` on every Linux that Node.js runs on. */
 const ticksPerSecond = 100;
@@ -147,6 +148,7 @@ const measurements: Readonly<Record<string, (parts: Parts) => Promise<object>>> 
   idle,
   backlog,
   "dead-tuples": deadTuples,
+  consumer,
 };
 
 async function main(): Promise<void> {

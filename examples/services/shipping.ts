@@ -3,7 +3,7 @@
  * attempts goes to a dead-letter topic, so that the later steps of its order are not held up; a database
  * that is away does not count.
  */
-import { Kafka } from "kafkajs";
+import { Kafka, Partitioners } from "kafkajs";
 import { consume, fromPg, inbox, type PoisonedEvent } from "outrider";
 import pg from "pg";
 
@@ -13,7 +13,10 @@ await pool.query(
 );
 
 const kafka = new Kafka({ brokers: (process.env.KAFKA_BROKERS ?? "localhost:9092").split(",") });
-const producer = kafka.producer({ allowAutoTopicCreation: false });
+const producer = kafka.producer({
+  allowAutoTopicCreation: false,
+  createPartitioner: Partitioners.DefaultPartitioner,
+});
 await producer.connect();
 
 const shipping = consume({

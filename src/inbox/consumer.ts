@@ -34,8 +34,8 @@ import { WorkSlots } from "./work-slots.ts";
 export interface ConsumeOptions extends Partial<ConsumerLimits> {
   /**
    * From `kafka.consumer({ groupId })`, not connected yet, and used by nobody else: never seek, pause or
-   * commit with it. Members of one group in one process need a Kafka each, because the consumers of a Kafka
-   * share their notes on what a group has committed. Leave `readUncommitted` off, as it is by default: it
+   * commit with it. Give members of one group in one process a Kafka each: the consumers of a Kafka share
+   * their notes on what a group has committed. Leave `readUncommitted` off, as it is by default: it
    * cannot be seen from here, and with it events of aborted transactions are handled.
    */
   readonly consumer: KafkaConsumer;

@@ -14,23 +14,17 @@ const root = path.resolve(import.meta.dirname, "../..");
 const running = new Set<ChildProcess>();
 
 afterEach(async () => {
-  for (const child of running) if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  for (const child of running) child.kill("SIGKILL");
   await RelayProcess.endAll();
 });
 
 /** Starts an example; resolves with it when it has printed its first line. */
 async function run(file: string, environment: Readonly<Record<string, string>>): Promise<ChildProcess> {
-  const child = spawn(
-    path.join(root, "node_modules/.bin/tsx"),
-    ["--tsconfig", "examples/tsconfig.json", `examples/services/${file}`],
-    // A group of processes: tsx starts the example as its child.
-    {
-      cwd: root,
-      env: { PATH: process.env.PATH, ...environment },
-      stdio: ["ignore", "pipe", "inherit"],
-      detached: true,
-    },
-  );
+  const child = spawn(process.execPath, ["--import", "tsx", `examples/services/${file}`], {
+    cwd: root,
+    env: { PATH: process.env.PATH, TSX_TSCONFIG_PATH: "examples/tsconfig.json", ...environment },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   running.add(child);
   child.on("exit", () => running.delete(child));
   const printed = new Promise((resolve) => createInterface({ input: child.stdout }).on("line", resolve));
@@ -75,8 +69,9 @@ it("every service does its part once for every order, in the order of its events
   while ((await counted())?.invoices !== 10 || (await counted())?.steps?.join(" ").split(" ").length !== 20);
   await Promise.all(
     services.map(async (service) => {
-      if (service.pid !== undefined) process.kill(-service.pid, "SIGTERM");
-      expect(await once(service, "exit")).toEqual([0, null]);
+      const exited = once(service, "exit");
+      service.kill("SIGTERM");
+      expect(await exited).toEqual([0, null]);
     }),
   );
   expect(await counted()).toEqual({

@@ -36,16 +36,13 @@ describe("a consumer that is killed", () => {
     onDone: (line: string) => boolean,
   ): Promise<void> {
     const { group, events, ledger } = environment;
-    const child = spawn(path.join(root, "node_modules/.bin/tsx"), ["test/support/consumer-process.ts"], {
+    const child = spawn(process.execPath, ["--import", "tsx", "test/support/consumer-process.ts"], {
       cwd: root,
       env: { PATH: process.env.PATH, BROKERS: brokers, GROUP: group, TOPIC: events.topic, LEDGER: ledger },
       stdio: ["ignore", "pipe", "inherit"],
-      // A group of processes: tsx starts the member as its child, and both have to die.
-      detached: true,
     });
     createInterface({ input: child.stdout }).on("line", (line) => {
-      if (onDone(line) && child.pid !== undefined && child.exitCode === null)
-        process.kill(-child.pid, signal);
+      if (onDone(line)) child.kill(signal);
     });
     await once(child, "exit");
   }

@@ -227,19 +227,20 @@ describe("a consumer", () => {
     await next.ended;
   });
 
-  it("starts a partition over that is read from an earlier offset", async () => {
+  it("starts a partition over that is read from an earlier offset, and forgets where it stood", async () => {
     await started();
     const first = kafka.deliver(0, records(5, ["a", "b"]));
     await settled();
-    await end(5, 6);
+    await end(6);
+    await clock.advance(500);
     await first.ended;
-    const again = kafka.deliver(0, records(0, ["a"]));
-    await settled();
+    const again = kafka.deliver(0, records(0, ["c"]));
     await clock.advance(1_000);
+    // Not 5, where the undone one lies: that would pass over what is read now.
     expect(kafka.commits.at(-1)).toBe("topic/0@0");
     await end(0);
     await again.ended;
-    expect(names()).toEqual(["a@5", "b@6", "a@0"]);
+    expect(names()).toEqual(["a@5", "b@6", "c@0"]);
   });
 
   it("tries a failed event again with growing pauses, and says so", async () => {

@@ -1,5 +1,5 @@
 /**
- * For applications: write events in your own transaction, and process each just once. What is imported from here brings no npm
+ * For applications: write events in your own transaction, and consume them, each just once. What is imported from here brings no npm
  * package with it; the database libraries are known by their shape.
  */
 export { type EnqueueOptions, enqueue } from "./enqueue/enqueue.ts";
@@ -30,6 +30,11 @@ export {
   type Transaction,
   type TypeOrmManager,
 } from "./foundation/transaction.ts";
+export type { ConsumedEvent } from "./inbox/consumed-event.ts";
+export { type ConsumeOptions, consume, type EventConsumer } from "./inbox/consumer.ts";
+export type { ConsumerAnnouncement } from "./inbox/consumer-announcements.ts";
+export type { KafkaConsumer } from "./inbox/consumer-shape.ts";
+export type { HandleContext } from "./inbox/event-work.ts";
 export {
   type BatchOutcome,
   type EventIdSource,
@@ -38,3 +43,4 @@ export {
   type OnceOutcome,
   type PruneOptions,
 } from "./inbox/inbox.ts";
+export type { PoisonedEvent, PoisonPolicy } from "./inbox/poison.ts";

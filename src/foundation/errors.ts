@@ -58,6 +58,14 @@ export const errorTable = {
     exit: "unavailable",
     meaning: "A real part (PostgreSQL, Kafka, Java, Maven) cannot be had here.",
   },
+  EVENT_UNREADABLE: {
+    exit: "failed",
+    meaning: "A record that a consumer received is no event of Outrider, or its payload is no JSON.",
+  },
+  CONSUMER_ENDED: {
+    exit: "failed",
+    meaning: "A consumer lost its group for good, without having been stopped.",
+  },
   RELAY_ENDED: { exit: "failed", meaning: "A relay that the demo had started ended before it was asked to." },
   PROMISE_BROKEN: { exit: "failed", meaning: "An audit found events lost, doubled or out of order." },
   OUTBOX_STALE: {

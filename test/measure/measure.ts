@@ -1,7 +1,7 @@
 /**
  * Figures that are no tests: what an idle relay costs, what a large backlog costs in memory, what a poll
- * reads when vacuum is held back, and what the inbox holds and costs.
- * `npm run measure -- idle | backlog | dead-tuples | inbox`; the last line is one JSON object.
+ * reads when vacuum is held back, what the inbox holds and costs, and what the consumer's lanes bring.
+ * `npm run measure -- idle | backlog | dead-tuples | inbox | consumer`; the last line is one JSON object.
  */
 import { readFileSync } from "node:fs";
 import pg from "pg";
@@ -15,6 +15,7 @@ import { claimStatement } from "../../src/outbox/statements.ts";
 import { databaseConfig } from "../support/migrated-database.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { createTopics, uniqueTopic } from "../support/topics.ts";
+import { consumer } from "./consumer.ts";
 import { measureInbox } from "./inbox.ts";
 
 /** `getconf CLK_TCK` on every Linux that Node.js runs on. */
@@ -149,6 +150,7 @@ const measurements: Readonly<Record<string, (parts: Parts) => Promise<object>>> 
   backlog,
   "dead-tuples": deadTuples,
   inbox: measureInbox,
+  consumer,
 };
 
 async function main(): Promise<void> {

@@ -144,3 +144,5 @@ try {
   await RelayProcess.endAll();
   await stage.close();
 }
+// A kafkajs consumer that is restarted on failure goes on trying when its broker is gone.
+process.exit();

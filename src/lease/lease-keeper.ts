@@ -14,6 +14,7 @@ import {
   type Lease,
   type Leases,
   type LeaseTiming,
+  roundPauseMs,
   type ShardHolding,
   surplusOf,
   type Term,
@@ -44,6 +45,7 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
   #claimableTerms = "";
   #claimableUntilMs = 0;
   #membersCount = 1;
+  #othersExpireInMs: number | undefined;
   #running: Promise<void> | undefined;
 
   /** `unitShards`: how many shards are leased together, as one. */
@@ -75,7 +77,7 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
   async #run(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      await this.#clock.sleep(this.#timing.leaseRenewMs, signal);
+      await this.#clock.sleep(roundPauseMs(this.#timing, this.#othersExpireInMs), signal);
       if (!signal.aborted) await this.round();
     }
   }
@@ -142,8 +144,10 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
   async #renew(): Promise<readonly Term[]> {
     const sentAtMs = this.#clock.monotonicMs();
     const asked = [...this.#held.values()];
-    const { renewed, membersCount } = await this.#leases.renew(asked);
+    this.#othersExpireInMs = undefined;
+    const { renewed, membersCount, othersExpireInMs } = await this.#leases.renew(asked);
     this.#membersCount = membersCount;
+    this.#othersExpireInMs = othersExpireInMs;
     this.#trust(renewed, sentAtMs);
     const still = new Set(renewed.map(({ shard }) => shard));
     const lost = asked.filter(({ shard }) => !still.has(shard) && this.#held.has(shard));

@@ -40,7 +40,7 @@
  * Unit. Where a batch belongs to a whole group of shards, a group is leased as one: its shards are taken in
  * one statement or not at all, and what is left of a group that lost a shard is handed back.
  *
- * Failures. `kill -9`: the rows expire, another relay takes the shards within TTL + one round. A clean
+ * Failures. `kill -9`: the rows expire, the others look again at that very moment and take the shards. A clean
  * stop hands everything back at once. PostgreSQL away: nobody can take anything either; when it is
  * back, a relay goes on with those terms that nobody has taken, expired or not.
  */
@@ -70,6 +70,20 @@ export interface Renewal {
   readonly renewed: readonly Term[];
   /** Live relays, this one included. */
   readonly membersCount: number;
+  /**
+   * In how many milliseconds, from the answer on at the latest, the leases of some other relay expire
+   * unless it renews them. Undefined when there is no other, or when nobody can tell.
+   */
+  readonly othersExpireInMs?: number | undefined;
+}
+
+/**
+ * How long until the next round. A relay that died is replaced when its leases expire, not at whatever
+ * round comes after that: with a renewal every few seconds that would be seconds of silence.
+ */
+export function roundPauseMs({ leaseRenewMs }: LeaseTiming, othersExpireInMs: number | undefined): number {
+  if (othersExpireInMs === undefined) return leaseRenewMs;
+  return Math.min(leaseRenewMs, Math.max(othersExpireInMs, leaseRenewMs / 10));
 }
 
 /** The end of trust for a statement that was sent at `sentAtMs`: a tenth of the TTL is the margin. */

@@ -26,7 +26,7 @@ export class PostgresLeases implements Leases {
   }
 
   async renew(held: readonly Term[]): Promise<Renewal> {
-    const rows = await this.#session.query<[number, ...(TermRow | [null, null])]>(
+    const rows = await this.#session.query<[number, number | null, ...(TermRow | [null, null])]>(
       `with alive as (
          insert into ${this.#members} (member, expires_at)
          values ($1, clock_timestamp() + $2::int * interval '1 millisecond')
@@ -39,13 +39,19 @@ export class PostgresLeases implements Leases {
          returning lease.shard, lease.term::text
        )
        select (select 1 + count(*)::int from ${this.#members} where member <> $1 and expires_at > clock_timestamp()),
+              (select ceil(extract(epoch from min(last) - clock_timestamp()) * 1000)::int
+                 from (select max(expires_at) as last from ${this.#leases} where holder <> $1 group by holder) as others
+                where last > clock_timestamp()),
               renewed.shard, renewed.term
          from (select 1) as once left join renewed on true`,
       [this.#member, this.#ttlMs, ...columns(held)],
     );
     return {
       membersCount: rows[0]?.[0] ?? 1,
-      renewed: rows.flatMap(([, shard, term]) => (shard === null || term === null ? [] : [{ shard, term }])),
+      othersExpireInMs: rows[0]?.[1] ?? undefined,
+      renewed: rows.flatMap(([, , shard, term]) =>
+        shard === null || term === null ? [] : [{ shard, term }],
+      ),
     };
   }
 

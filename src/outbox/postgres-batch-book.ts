@@ -18,16 +18,28 @@ type PageRow = [number: string, eventIds: string[] | null, delivery: Delivery | 
 const nowhere = "(0,0)";
 
 export class PostgresBatchBook implements BatchBook {
-  readonly #session: PostgresSession;
+  readonly #sessions: readonly PostgresSession[];
   readonly #schema: string;
 
-  constructor(config: DatabaseConfig) {
-    this.#session = new PostgresSession(config, "outrider relay (batches)");
+  /**
+   * `sessionCount`: how many groups can write at the same time. Every line waits for the disk; on one
+   * session eight groups wait for each other's, on several PostgreSQL writes them together.
+   */
+  constructor(config: DatabaseConfig, sessionCount = 1) {
+    this.#sessions = Array.from(
+      { length: sessionCount },
+      () => new PostgresSession(config, "outrider relay (batches)"),
+    );
     this.#schema = quoteIdentifier(config.schema);
   }
 
+  /** Always the same one for a group: its lines are written in the order in which they were asked for. */
+  #sessionOf(group: number): PostgresSession {
+    return this.#sessions[group % this.#sessions.length] as PostgresSession;
+  }
+
   async identity(): Promise<string> {
-    const [row] = await this.#session.query<[string]>(
+    const [row] = await this.#sessionOf(0).query<[string]>(
       `select outbox_id::text from ${this.#schema}.outrider_identity`,
     );
     invariant(row !== undefined, "outrider_identity is empty");
@@ -36,7 +48,7 @@ export class PostgresBatchBook implements BatchBook {
 
   async takeOver({ group, term }: Seat): Promise<Page | null> {
     // The same term again is the same relay again, after an error.
-    const [row] = await this.#session.query<PageRow>(
+    const [row] = await this.#sessionOf(group).query<PageRow>(
       `update ${this.#schema}.outrider_batch_intents set term = $2
         where shard_group = $1 and term <= $2
        returning number::text, event_ids::text[], delivery`,
@@ -80,13 +92,13 @@ export class PostgresBatchBook implements BatchBook {
      )`;
     const page = [group, term, line.number, line.eventIds, line.delivery];
     if (line.remove.length === 0) {
-      const [row] = await this.#session.query<[number, number]>(
+      const [row] = await this.#sessionOf(group).query<[number, number]>(
         `${written} select count(*)::int from written`,
         page,
       );
       return row?.[0] === 1 ? 0 : null;
     }
-    const [row] = await this.#session.query<[number, number]>(
+    const [row] = await this.#sessionOf(group).query<[number, number]>(
       `${written}, removed as (
          delete from ${table}
           where ctid = any ($6::tid[]) and event_id = any ($7::uuid[])
@@ -111,8 +123,8 @@ export class PostgresBatchBook implements BatchBook {
     return row?.[0] === 1 ? row[1] : null;
   }
 
-  end(): Promise<void> {
-    return this.#session.close();
+  async end(): Promise<void> {
+    await Promise.all(this.#sessions.map((session) => session.close()));
   }
 }
 

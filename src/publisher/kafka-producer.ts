@@ -69,7 +69,10 @@ export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
     this.#options = options;
     this.#calls = new KafkaCalls(this.#sockets, options, clock);
     this.#brokers = brokers[0] ?? "";
-    readResponses(this.#sockets.factory, { readMetadata: (metadata) => this.#noteTopics(metadata) });
+    readResponses(this.#sockets.factory, {
+      readMetadata: (metadata) => this.#noteTopics(metadata),
+      coordinators: new Map(),
+    });
     const kafka = new Kafka({
       ...client(options, brokers),
       socketFactory: this.#sockets.factory,

@@ -4,9 +4,11 @@
  * who were there before.
  */
 import type { Kafka, KafkaConfig, Producer, Transaction } from "kafkajs";
+import type { Clock } from "../foundation/clock.ts";
 import { invariant } from "../foundation/errors.ts";
 import { clientConfigOf, type KafkaOptions, producerConfig } from "./kafka-options.ts";
 import type { ProducerDesk, ProducerMake } from "./kafka-producer.ts";
+import { isNotYet } from "./kafkajs-repairs.ts";
 
 /**
  * kafkajs repeats inside of a transaction, and has to: right after a commit the broker answers
@@ -30,12 +32,17 @@ export interface ProgressPlace {
   readonly partitions: number;
 }
 
+/** While the transaction before is being carried out; as long together as kafkajs's own repeats. */
+const notYetPausesMs = [8, 13, 20, 33, 52, 84, 134, 200];
+
 export class TransactionDesk implements ProducerDesk {
   readonly #producer: Producer;
+  readonly #clock: Clock;
   #transaction: Transaction | undefined;
 
-  constructor(producer: Producer) {
+  constructor(producer: Producer, clock: Clock) {
     this.#producer = producer;
+    this.#clock = clock;
   }
 
   async connect(): Promise<void> {
@@ -56,11 +63,24 @@ export class TransactionDesk implements ProducerDesk {
     return this.#transaction.sendBatch(batch);
   };
 
-  /** Adds the number, without which a transaction may not end well: it is what a takeover goes by. */
+  /**
+   * Adds the number, without which a transaction may not end well: it is what a takeover goes by. Sent
+   * along with the events, it may be the first that the broker hears of the transaction, and unlike a
+   * send kafkajs does not repeat it when the broker says "not yet".
+   */
   async record({ groupId, topic, partition }: ProgressPlace, number: number): Promise<void> {
-    invariant(this.#transaction !== undefined, "a number outside of a transaction");
+    const transaction = this.#transaction;
+    invariant(transaction !== undefined, "a number outside of a transaction");
     const topics = [{ topic, partitions: [{ partition, offset: String(number) }] }];
-    await this.#transaction.sendOffsets({ consumerGroupId: groupId, topics });
+    for (const pauseMs of [...notYetPausesMs, undefined]) {
+      try {
+        await transaction.sendOffsets({ consumerGroupId: groupId, topics });
+        return;
+      } catch (error) {
+        if (pauseMs === undefined || !isNotYet(error)) throw error;
+        await this.#clock.sleep(pauseMs);
+      }
+    }
   }
 
   async commit(): Promise<void> {
@@ -79,6 +99,7 @@ export class TransactionDesk implements ProducerDesk {
 export function transactionalMake(
   transactionalId: string,
   transactionTimeoutMs: number,
+  clock: Clock,
 ): ProducerMake<TransactionDesk> {
   return {
     client: transactionalClientConfigOf,
@@ -89,8 +110,11 @@ export function transactionalMake(
           idempotent: true,
           transactionalId,
           transactionTimeout: transactionTimeoutMs,
+          // Events and number side by side, each one request at a time.
+          maxInFlightRequests: 2,
           retry,
         }),
+        clock,
       ),
   };
 }

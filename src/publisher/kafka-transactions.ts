@@ -17,6 +17,7 @@ import { invariant } from "../foundation/errors.ts";
 import { cutChunk, type Outgoing, type Slot } from "./kafka-chunks.ts";
 import type { KafkaOptions } from "./kafka-options.ts";
 import { type SlotOutcome, troubleOf } from "./kafka-outcome.ts";
+import type { KafkaProducer } from "./kafka-producer.ts";
 import { KafkaProgress } from "./kafka-progress.ts";
 import { conclude, KafkaRouter, type Routed, sentenceOf } from "./kafka-router.ts";
 import { ProducerSuccession } from "./kafka-succession.ts";
@@ -63,7 +64,7 @@ export class KafkaTransactions implements TransactionalPublisher {
     const { group: partition, groupCount: partitions, progressTopic: topic, transactionTimeoutMs } = options;
     this.#outboxName = options.outboxName;
     this.#open = (outboxName) => {
-      const make = transactionalMake(`${outboxName}-${partition}`, transactionTimeoutMs);
+      const make = transactionalMake(`${outboxName}-${partition}`, transactionTimeoutMs, clock);
       return {
         place: { groupId: outboxName, topic, partition, partitions },
         producers: new ProducerSuccession(make, kafka, withoutWaits(remark), clock),
@@ -119,18 +120,30 @@ export class KafkaTransactions implements TransactionalPublisher {
     invariant(queue?.length === sendable.length, "a transaction of something else than what was prepared");
     const begun = await producer.ask("begin", (desk) => desk.begin());
     if ("trouble" in begun) return aborted(begun.trouble);
+    // Side by side: the order inside of a transaction means nothing, only that all of it is there at the end.
+    const [failure, recorded] = await Promise.all([
+      this.#sendAll(producer, queue),
+      producer.ask("number", (desk) => desk.record(place, number)),
+    ]);
+    if (failure !== undefined) return failure;
+    if ("trouble" in recorded) return aborted(recorded.trouble);
+    const ended = await producer.ask("commit", (desk) => desk.commit());
+    if ("trouble" in ended) return { kind: "unknown", trouble: troubleOf(ended.trouble) };
+    this.#router.forgetAll();
+    return { kind: "committed", progress: progressUpTo(number) };
+  }
+
+  async #sendAll(
+    producer: KafkaProducer<TransactionDesk>,
+    queue: readonly Outgoing[],
+  ): Promise<CommitOutcome | undefined> {
     for (let rest = queue; rest.length > 0; ) {
       const chunk = cutChunk(rest, this.#router.limits);
       const failure = this.#failureOf(chunk.slots, await producer.send(chunk.slots));
       if (failure !== undefined) return failure;
       rest = chunk.rest;
     }
-    const recorded = await producer.ask("number", (desk) => desk.record(place, number));
-    if ("trouble" in recorded) return aborted(recorded.trouble);
-    const ended = await producer.ask("commit", (desk) => desk.commit());
-    if ("trouble" in ended) return { kind: "unknown", trouble: troubleOf(ended.trouble) };
-    this.#router.forgetAll();
-    return { kind: "committed", progress: progressUpTo(number) };
+    return undefined;
   }
 
   /** A transaction is whole or nothing: one slot that was not accepted for certain ends all of it. */

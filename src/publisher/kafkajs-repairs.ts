@@ -1,5 +1,5 @@
 /**
- * Two repairs of kafkajs 2.2.4, made from outside and only on the version they were proven with.
+ * Three repairs of kafkajs 2.2.4, made from outside and only on the version they were proven with.
  *
  * 1. The idle spin. `RequestQueue.scheduleCheckPendingRequests` computes a negative delay and so wakes
  *    some 860 times a second for as long as a connection lives, to look at an empty queue. Now it is
@@ -11,7 +11,12 @@
  *    the answers as the broker gave them. Nothing else in kafkajs needs that throw, as long as the
  *    reader's owner looks at every error code, and replaces the producer where the metadata is stale.
  *
- * The second repair is bound to the socket factory of one producer, which is the one thing of ours that
+ * 3. The coordinator that is looked up four times a transaction. kafkajs asks who coordinates before every
+ *    single step, so that four of the nine round trips of a transaction are the same two questions. With
+ *    `coordinators`, a client asks once, and again after any answer that is an error (the coordinator may
+ *    have moved), save the one that only says "not yet".
+ *
+ * The second and third repair are bound to the socket factory of one producer, which is the one thing of ours that
  * kafkajs hands down to its connections. Every other kafkajs client of the process stays as it was.
  */
 import { createRequire } from "node:module";
@@ -26,6 +31,8 @@ export interface ResponseReader {
   readMetadata?(metadata: MetadataResponse): void;
   /** Puts another request in the place of one that kafkajs can only express in an older version. */
   replaceOffsetFetch?(): Exchange;
+  /** Where the answers to "who coordinates?" are kept, while they hold. */
+  readonly coordinators?: Map<string, unknown>;
 }
 
 export interface MetadataResponse {
@@ -45,6 +52,17 @@ export interface Exchange {
 interface ConnectionPool {
   readonly socketFactory: object;
   send(exchange: Exchange): Promise<unknown>;
+}
+
+interface Broker {
+  readonly connectionPool: ConnectionPool;
+  findGroupCoordinator(question: CoordinatorQuestion): Promise<unknown>;
+}
+
+interface CoordinatorQuestion {
+  readonly groupId: string;
+  /** 0: of a consumer group; 1: of a transactional.id. */
+  readonly coordinatorType: number;
 }
 
 interface RequestQueue {
@@ -76,6 +94,7 @@ export function repairKafkajs(): void {
   );
   stopIdleSpin(require("kafkajs/src/network/requestQueue") as ClassOf<RequestQueue>);
   passAnswersOn(require("kafkajs/src/network/connectionPool") as ClassOf<ConnectionPool>);
+  rememberCoordinators(require("kafkajs/src/broker") as ClassOf<Broker>);
   isRepaired = true;
 }
 
@@ -88,9 +107,31 @@ function stopIdleSpin({ prototype }: ClassOf<RequestQueue>): void {
 
 function passAnswersOn({ prototype }: ClassOf<ConnectionPool>): void {
   const { send } = prototype;
-  prototype.send = function (this: ConnectionPool, exchange: Exchange) {
+  prototype.send = async function (this: ConnectionPool, exchange: Exchange) {
     const reader = readers.get(this.socketFactory);
-    return send.call(this, reader === undefined ? exchange : readBy(reader, exchange));
+    if (reader === undefined) return send.call(this, exchange);
+    try {
+      return await send.call(this, readBy(reader, exchange));
+    } catch (error) {
+      if (!isNotYet(error)) reader.coordinators?.clear();
+      throw error;
+    }
+  };
+}
+
+/** The transaction before is still being carried out: the usual answer right after a commit. */
+export function isNotYet(error: unknown): boolean {
+  return error instanceof Error && "type" in error && error.type === "CONCURRENT_TRANSACTIONS";
+}
+
+function rememberCoordinators({ prototype }: ClassOf<Broker>): void {
+  const { findGroupCoordinator } = prototype;
+  prototype.findGroupCoordinator = async function (this: Broker, question: CoordinatorQuestion) {
+    const known = readers.get(this.connectionPool.socketFactory)?.coordinators;
+    const key = `${question.coordinatorType} ${question.groupId}`;
+    const answer = known?.get(key) ?? (await findGroupCoordinator.call(this, question));
+    known?.set(key, answer);
+    return answer;
   };
 }
 

@@ -44,6 +44,11 @@ export class Cursors {
     }
   }
 
+  /** Whether the last claim left rows behind that stood below the fence. */
+  get isCrowded(): boolean {
+    return this.#crowd > 0;
+  }
+
   plan(eventsMax: number): ClaimPlan {
     return {
       cursors: this.#order.map((shard) => ({ shard, ...(this.#positions.get(shard) ?? beginning) })),

@@ -137,6 +137,9 @@ export class PollingPublisher {
     if (await this.#sweep.step(() => this.#settle())) this.#quietMark = null;
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
+    // Claiming ahead serves a backlog. With none, what is claimed ahead only grows old in line: the later
+    // the claim, the more of what came meanwhile it takes along.
+    if (!this.#cursors.isCrowded) await this.#publishing;
     const mark = this.#idlePolls > 0 ? await this.#parts.peek.ask() : null;
     if (mark !== null && mark === this.#quietMark) return this.#rest();
     const { events, isCut, isAtEnd, isQuiet, fence } = await this.#claims.take(this.#blocked.ids);

@@ -24,6 +24,8 @@ import { SharedPeek } from "./shared-peek.ts";
 
 /** A part of the shards with a loop of its own: its batches wait for no other's. */
 export interface Slice {
+  /** What its claims are made on. */
+  readonly outbox: Outbox;
   readonly holding: ShardHolding;
   readonly makeLine: LineMaker;
 }

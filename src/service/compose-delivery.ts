@@ -4,8 +4,10 @@ import { allGroups } from "../event/shard.ts";
 import { systemClock } from "../foundation/clock.ts";
 import type { ShardHolding } from "../lease/lease.ts";
 import type { BatchBook } from "../outbox/batch-book.ts";
+import { knownMigrations } from "../outbox/migrator.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import { PostgresBatchBook } from "../outbox/postgres-batch-book.ts";
+import { PostgresOutbox } from "../outbox/postgres-outbox.ts";
 import { KafkaPublisher } from "../publisher/kafka.ts";
 import { KafkaTransactions } from "../publisher/kafka-transactions.ts";
 import type { Publisher, PublisherRemark } from "../publisher/publisher.ts";
@@ -23,6 +25,9 @@ export interface DeliverySurroundings {
   readonly announcements: Announcements;
 }
 
+/** Connections for claims, and as many for the book, where eight loops work side by side. */
+const sessionsPerKind = 4;
+
 export type Delivering = Pick<RelayParts, "slices" | "close">;
 
 /** @throws OutriderError CONFIG_INVALID when an address is missing. */
@@ -34,26 +39,38 @@ export function composeDelivery(
   const remark = ({ level, message }: PublisherRemark) => log[level]({ source: "kafkajs" }, message);
   const parts = { clock: systemClock, random: Math.random, announcements };
   if (settings.delivery === "exactly-once") {
-    const book = new PostgresBatchBook(databaseConfigOf(settings));
+    const book = new PostgresBatchBook(databaseConfigOf(settings), sessionsPerKind);
+    const outboxes = composeOutboxes(settings, outbox);
     const publishers = allGroups.map((group) => composeTransactions(settings, book, group, remark));
     const { acceptDuplicates } = settings;
-    const slices = groupSlices(shards, (group, leadShard) => (owner) => {
+    const slices = groupSlices(shards, outboxes, (group, leadShard) => (owner) => {
       const publisher = publishers[group] as KafkaTransactions;
       return new ExactlyOnceLine({ ...parts, group, leadShard, book, publisher, acceptDuplicates }, owner);
     });
-    return { slices, close: () => closeAll([...publishers, { close: () => book.end() }]) };
+    return { slices, close: () => closeAll([...publishers, ...outboxes, { close: () => book.end() }]) };
   }
   if (settings.delivery === "at-most-once") {
-    const book = new PostgresBatchBook(databaseConfigOf(settings));
+    const book = new PostgresBatchBook(databaseConfigOf(settings), sessionsPerKind);
+    const outboxes = composeOutboxes(settings, outbox);
     const publishers = allGroups.map(() => composePublisher(settings, remark));
-    const slices = groupSlices(shards, (group, leadShard) => (owner) => {
+    const slices = groupSlices(shards, outboxes, (group, leadShard) => (owner) => {
       const publisher = publishers[group] as Publisher;
       return new AtMostOnceLine({ ...parts, group, leadShard, book, publisher }, owner);
     });
-    return { slices, close: () => closeAll([...publishers, { close: () => book.end() }]) };
+    return { slices, close: () => closeAll([...publishers, ...outboxes, { close: () => book.end() }]) };
   }
   const publisher = composePublisher(settings, remark);
   return { slices: wholeSlice(shards, { ...parts, outbox, publisher }), close: () => publisher.close() };
+}
+
+/** One for two groups: claims of two milliseconds, one after the other, are soon what a batch waits for. */
+function composeOutboxes(settings: Settings, first: Outbox): readonly Outbox[] {
+  const migrations = knownMigrations().map(({ name }) => name);
+  const others = Array.from(
+    { length: sessionsPerKind - 1 },
+    () => new PostgresOutbox(databaseConfigOf(settings), migrations),
+  );
+  return [first, ...others];
 }
 
 async function closeAll(all: readonly { close(): Promise<void> }[]): Promise<void> {

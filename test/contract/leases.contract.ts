@@ -49,6 +49,15 @@ export function describeLeases(name: string, open: () => Promise<LeasesUnderTest
         expect((await a.acquire(8, 8)).map(({ shard }) => shard)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
       }));
 
+    it("says when the leases of others expire; not its own, and none that have expired", () =>
+      withTwo(async (a, b, expire) => {
+        await a.acquire(3);
+        expect((await a.renew([])).othersExpireInMs).toBeUndefined();
+        expect((await b.renew([])).othersExpireInMs).toBeGreaterThan(0);
+        await expire();
+        expect((await b.renew([])).othersExpireInMs).toBeUndefined();
+      }));
+
     it("renews what is still ours, expired or not, and nothing that was taken", () =>
       withTwo(async (a, b, expire) => {
         const ofA = await a.acquire(3);

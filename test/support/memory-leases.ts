@@ -23,6 +23,15 @@ export class LeaseTable {
     this.#ttlMs = ttlMs;
   }
 
+  #othersExpireInMs(member: string): number | undefined {
+    const lastOf = new Map<string, number>();
+    for (const { holder, expiresAtMs } of this.rows.values()) {
+      if (holder === null || holder === member || expiresAtMs <= this.#nowMs()) continue;
+      lastOf.set(holder, Math.max(lastOf.get(holder) ?? 0, expiresAtMs));
+    }
+    return lastOf.size === 0 ? undefined : Math.min(...lastOf.values()) - this.#nowMs();
+  }
+
   /** The leases as this member sees them. */
   of(member: string): Leases {
     const answer = () => {
@@ -47,7 +56,7 @@ export class LeaseTable {
           return row !== undefined;
         });
         const membersCount = [...this.members.values()].filter((until) => until > this.#nowMs()).length;
-        return { renewed, membersCount };
+        return { renewed, membersCount, othersExpireInMs: this.#othersExpireInMs(member) };
       },
       acquire: async (count, unitShards = 1) => {
         answer();

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fairShare, isTrusted, surplusOf, trustedUntilMs } from "../../../src/lease/lease.ts";
+import { fairShare, isTrusted, roundPauseMs, surplusOf, trustedUntilMs } from "../../../src/lease/lease.ts";
 import { type LeaseChange, LeaseKeeper } from "../../../src/lease/lease-keeper.ts";
 import { manualClock } from "../../support/clock.ts";
 import { LeaseTable } from "../../support/memory-leases.ts";
@@ -50,6 +50,13 @@ describe("lease", () => {
     expect(surplusOf([5, 1], 2)).toEqual([]);
   });
 
+  it("is looked after at least as often as it says, and never in a hot loop", () => {
+    expect(roundPauseMs(timing, undefined)).toBe(3_000);
+    expect(roundPauseMs(timing, 8_000)).toBe(3_000);
+    expect(roundPauseMs(timing, 1_200)).toBe(1_200);
+    expect(roundPauseMs(timing, 1)).toBe(300);
+  });
+
   it("is trusted for a shorter time than the database keeps it, counted from the sending", () => {
     const lease = { shard: 0, term: "1", trustedUntilMs: trustedUntilMs(1_000, 10_000) };
     expect(lease.trustedUntilMs).toBe(10_000);
@@ -80,6 +87,19 @@ describe("lease keeper", () => {
     const diedAtMs = clock.monotonicMs();
     while (a.held() < 64) await rounds([a], 1);
     expect(clock.monotonicMs() - diedAtMs).toBeLessThanOrEqual(timing.leaseTtlMs + timing.leaseRenewMs);
+  });
+
+  it("looks again at the moment when the leases of another expire, not at the round after", async () => {
+    const { make, clock } = fleet();
+    const [dead, next] = [make("dead"), make("next")];
+    await dead.keeper.round();
+    await next.keeper.start();
+    // Between two rounds: the next one of its own would be at 12,000.
+    await clock.advance(timing.leaseTtlMs);
+    expect(next.held()).toBe(64);
+    const stopping = next.keeper.stop();
+    await clock.advance(timing.leaseRenewMs);
+    await stopping;
   });
 
   it("stops trusting by itself before anyone else can take over", async () => {

@@ -34,32 +34,58 @@ export class KafkaProgress {
   }
 
   /**
+   * Looks whether the number can be read, and makes the topic where it is missing. Does not wait for it to
+   * become stable: whoever left a transaction open may be gone, and only the takeover after this ends it.
+   * Throws as `read` does.
+   */
+  async look(place: ProgressPlace): Promise<void> {
+    await this.#ask(place, 0);
+  }
+
+  /**
    * The number committed last; null where there is none. Makes the topic where it is missing. Throws
    * BROKER_UNAVAILABLE or BROKER_REFUSED.
    */
-  async read({ groupId, topic, partition, partitions }: ProgressPlace): Promise<number | null> {
+  async read(place: ProgressPlace): Promise<number | null> {
+    const offsets = await this.#ask(place, this.#options.requestTimeoutMs);
+    if (offsets !== "unstable") return offsets.get(place.partition) ?? null;
+    throw new OutriderError(
+      "BROKER_UNAVAILABLE",
+      `Kafka has not ended the last transaction of "${place.groupId}" yet`,
+      { repair: "Outrider keeps trying.", retriable: true },
+    );
+  }
+
+  /** `unstable`: a transaction that was open was not ended for so long. */
+  async #ask(
+    { groupId, topic, partition, partitions }: ProgressPlace,
+    patienceMs: number,
+  ): Promise<StableOffsets | "unstable"> {
     const { sockets, admin } = this.#admin();
+    let isStable = false;
     let offsets: StableOffsets = new Map();
     const question = { groupId, topic, partitions: [partition] };
     const replaceOffsetFetch = () =>
       stableOffsetFetch(question, (answer) => {
         offsets = answer;
+        isStable = true;
       });
     readResponses(sockets.factory, { replaceOffsetFetch });
     await this.#run(sockets, admin, async () => {
       await ensureTopic(admin, topic, partitions);
-      const endMs = this.#clock.monotonicMs() + this.#options.requestTimeoutMs;
+      const endMs = this.#clock.monotonicMs() + patienceMs;
       for (;;) {
         try {
           await admin.fetchOffsets({ groupId, topics: [] });
           return;
         } catch (error) {
-          if (!isUnstable(error) || this.#clock.monotonicMs() >= endMs) throw error;
+          if (!isUnstable(error)) throw error;
+          if (this.#clock.monotonicMs() >= endMs) return;
           await this.#clock.sleep(unstablePauseMs);
         }
       }
     });
-    return offsets.get(partition) ?? null;
+    return isStable ? offsets : "unstable";
   }
 
   #admin(): { sockets: Sockets; admin: Admin } {

@@ -38,6 +38,11 @@ export interface TransactionOptions {
   readonly transactionTimeoutMs: number;
 }
 
+/** Producers that all have one transactional.id, one after another. */
+export type SuccessionMaker = (
+  ...all: ConstructorParameters<typeof ProducerSuccession<TransactionDesk>>
+) => ProducerSuccession<TransactionDesk>;
+
 /** What depends on the name of the outbox, which only the database knows. */
 interface Named {
   readonly place: ProgressPlace;
@@ -58,6 +63,7 @@ export class KafkaTransactions implements TransactionalPublisher {
     options: TransactionOptions,
     remark: (remark: PublisherRemark) => void,
     clock: Clock = systemClock,
+    succession: SuccessionMaker = (...all) => new ProducerSuccession(...all),
   ) {
     repairKafkajs();
     const { group: partition, groupCount: partitions, progressTopic: topic, transactionTimeoutMs } = options;
@@ -66,7 +72,7 @@ export class KafkaTransactions implements TransactionalPublisher {
       const make = transactionalMake(`${outboxName}-${partition}`, transactionTimeoutMs);
       return {
         place: { groupId: outboxName, topic, partition, partitions },
-        producers: new ProducerSuccession(make, kafka, withoutWaits(remark), clock),
+        producers: succession(make, kafka, withoutWaits(remark), clock),
       };
     };
     this.#router = new KafkaRouter(kafka, remark, clock);
@@ -80,7 +86,7 @@ export class KafkaTransactions implements TransactionalPublisher {
 
   async connect(): Promise<void> {
     const { place } = await this.#name();
-    await this.#progress.read(place);
+    await this.#progress.look(place);
   }
 
   async takeOver(): Promise<Progress | null> {

@@ -15,6 +15,7 @@ import {
   passingCodes,
   type StableOffsets,
   stableOffsetFetch,
+  unstableOffsetCommit,
 } from "./kafka-stable-offsets.ts";
 import { type ProgressPlace, transactionalClientConfigOf } from "./kafka-transaction-desk.ts";
 import { readResponses } from "./kafkajs-repairs.ts";
@@ -34,32 +35,61 @@ export class KafkaProgress {
   }
 
   /**
+   * Looks whether the number can be read, and makes the topic where it is missing. Does not wait for it to
+   * become stable: whoever left a transaction open may be gone, and only the takeover after this ends it.
+   * Throws as `read` does.
+   */
+  async look(place: ProgressPlace): Promise<void> {
+    await this.#ask(place, 0);
+  }
+
+  /**
    * The number committed last; null where there is none. Makes the topic where it is missing. Throws
    * BROKER_UNAVAILABLE or BROKER_REFUSED.
    */
-  async read({ groupId, topic, partition, partitions }: ProgressPlace): Promise<number | null> {
+  async read(place: ProgressPlace): Promise<number | null> {
+    const offsets = await this.#ask(place, this.#options.requestTimeoutMs);
+    if (offsets !== "unstable") return offsets.get(place.partition) ?? null;
+    throw new OutriderError(
+      "BROKER_UNAVAILABLE",
+      `Kafka has not ended the last transaction of "${place.groupId}" yet`,
+      { repair: "Outrider keeps trying.", retriable: true },
+    );
+  }
+
+  /** `unstable`: a transaction that was open was not ended for so long. */
+  async #ask(
+    { groupId, topic, partition, partitions }: ProgressPlace,
+    patienceMs: number,
+  ): Promise<StableOffsets | "unstable"> {
     const { sockets, admin } = this.#admin();
+    let isStable = false;
     let offsets: StableOffsets = new Map();
     const question = { groupId, topic, partitions: [partition] };
     const replaceOffsetFetch = () =>
       stableOffsetFetch(question, (answer) => {
         offsets = answer;
+        isStable = true;
       });
     readResponses(sockets.factory, { replaceOffsetFetch });
     await this.#run(sockets, admin, async () => {
       await ensureTopic(admin, topic, partitions);
-      const endMs = this.#clock.monotonicMs() + this.#options.requestTimeoutMs;
+      const startedMs = this.#clock.monotonicMs();
       for (;;) {
         try {
           await admin.fetchOffsets({ groupId, topics: [] });
           return;
         } catch (error) {
-          if (!isPassing(error) || this.#clock.monotonicMs() >= endMs) throw error;
+          const code = error instanceof Error ? passingCodeOf(error) : undefined;
+          if (code === undefined) throw error;
+          const waitedMs = this.#clock.monotonicMs() - startedMs;
+          if (code === unstableOffsetCommit && waitedMs >= patienceMs) return;
+          if (waitedMs >= this.#options.requestTimeoutMs) throw error;
           await this.#clock.sleep(pauseMs);
         }
       }
     });
-    return offsets.get(partition) ?? null;
+    return isStable ? offsets : "unstable";
   }
 
   #admin(): { sockets: Sockets; admin: Admin } {
@@ -86,10 +116,11 @@ export class KafkaProgress {
   }
 }
 
-function isPassing(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause)
-    if (cause instanceof OffsetFetchRefused && passingCodes.has(cause.errorCode)) return true;
-  return false;
+/** The code, if it is one that passes by itself. */
+function passingCodeOf(error: Error): number | undefined {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+    if (cause instanceof OffsetFetchRefused && passingCodes.has(cause.errorCode)) return cause.errorCode;
+  return undefined;
 }
 
 async function ensureTopic(admin: Admin, topic: string, partitions: number): Promise<void> {

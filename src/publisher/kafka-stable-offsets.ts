@@ -30,7 +30,8 @@ export class OffsetFetchRefused extends Error {
  * Codes that pass by themselves: UNSTABLE_OFFSET_COMMIT, and a coordinator that is being found or is still
  * reading its log (COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR).
  */
-export const passingCodes: ReadonlySet<number> = new Set([88, 14, 15, 16]);
+export const unstableOffsetCommit = 88;
+export const passingCodes: ReadonlySet<number> = new Set([unstableOffsetCommit, 14, 15, 16]);
 
 interface KafkajsEncoder {
   writeBufferInternal(bytes: Buffer): void;

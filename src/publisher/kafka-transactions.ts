@@ -39,6 +39,11 @@ export interface TransactionOptions {
   readonly transactionTimeoutMs: number;
 }
 
+/** Producers that all have one transactional.id, one after another. */
+export type SuccessionMaker = (
+  ...all: ConstructorParameters<typeof ProducerSuccession<TransactionDesk>>
+) => ProducerSuccession<TransactionDesk>;
+
 /** What depends on the name of the outbox, which only the database knows. */
 interface Named {
   readonly place: ProgressPlace;
@@ -59,6 +64,7 @@ export class KafkaTransactions implements TransactionalPublisher {
     options: TransactionOptions,
     remark: (remark: PublisherRemark) => void,
     clock: Clock = systemClock,
+    succession: SuccessionMaker = (...all) => new ProducerSuccession(...all),
   ) {
     repairKafkajs();
     const { group: partition, groupCount: partitions, progressTopic: topic, transactionTimeoutMs } = options;
@@ -67,7 +73,7 @@ export class KafkaTransactions implements TransactionalPublisher {
       const make = transactionalMake(`${outboxName}-${partition}`, transactionTimeoutMs, clock);
       return {
         place: { groupId: outboxName, topic, partition, partitions },
-        producers: new ProducerSuccession(make, kafka, withoutWaits(remark), clock),
+        producers: succession(make, kafka, withoutWaits(remark), clock),
       };
     };
     this.#router = new KafkaRouter(kafka, remark, clock);
@@ -81,7 +87,7 @@ export class KafkaTransactions implements TransactionalPublisher {
 
   async connect(): Promise<void> {
     const { place } = await this.#name();
-    await this.#progress.read(place);
+    await this.#progress.look(place);
   }
 
   async takeOver(): Promise<Progress | null> {

@@ -148,7 +148,7 @@ describe("Kafka transactions", () => {
     const place = { groupId, topic: progressTopic, partition: 2, partitions: 8 };
     const progress = new KafkaProgress(kafkaOptions(), systemClock);
     expect(await progress.read(place)).toBeNull();
-    const make = transactionalMake(`${groupId}-2`, 10_000);
+    const make = transactionalMake(`${groupId}-2`, 10_000, systemClock);
     const { brokers } = kafkaOptions();
     const producer = new KafkaProducer(make, kafkaOptions(), brokers, () => undefined, systemClock);
     await producer.connect();

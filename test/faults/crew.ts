@@ -3,7 +3,7 @@
  * Kubernetes or systemd would, and counted.
  */
 import { systemClock } from "../../src/foundation/clock.ts";
-import { RelayProcess } from "../support/relay-process.ts";
+import { type LogLine, RelayProcess } from "../support/relay-process.ts";
 import type { History } from "./history.ts";
 
 /** Short times, so that a row needs seconds; batches small enough that a crash finds more than one. */
@@ -37,6 +37,11 @@ export interface Member {
   isAlive: boolean;
 }
 
+/** What a relay calls itself towards Kafka. */
+export function clientIdOf(name: string): string {
+  return name.replace(" ", "-");
+}
+
 export class Crew {
   readonly #environment: Readonly<Record<string, string>>;
   readonly #history: History;
@@ -48,6 +53,18 @@ export class Crew {
   constructor(environment: Readonly<Record<string, string>>, history: History) {
     this.#environment = { ...relayDefaults, ...environment };
     this.#history = history;
+  }
+
+  /** All but its name that a relay of this crew is started with. */
+  get environment(): Readonly<Record<string, string>> {
+    return this.#environment;
+  }
+
+  /** The relay that calls itself so towards Kafka. */
+  called(clientId: string): Member {
+    const member = this.#members.find(({ name }) => clientIdOf(name) === clientId);
+    if (member === undefined) throw new Error(`no relay of this crew is called "${clientId}"`);
+    return member;
   }
 
   /** All that ever were, in the order of their start. */
@@ -89,9 +106,10 @@ export class Crew {
 
   /** Ends all of them cleanly; returns what went wrong, one sentence each. */
   async disband(): Promise<string[]> {
+    const isFirst = !this.#isDisbanded;
     this.#isDisbanded = true;
     const ends = await Promise.allSettled(this.alive.map((member) => this.dismiss(member)));
-    for (const { name, process } of this.#members) this.#history.hear(name, process.lines);
+    if (isFirst) for (const { name, process } of this.#members) this.#history.hear(name, process.lines);
     return ends.flatMap((end) => (end.status === "rejected" ? [String(end.reason.message)] : []));
   }
 
@@ -108,11 +126,12 @@ export class Crew {
   }
 
   /** Lines of all relays that say this event. */
+  linesOf(event: string): LogLine[] {
+    return this.#members.flatMap(({ process }) => process.lines.filter((line) => line.event === event));
+  }
+
   said(event: string): number {
-    return this.#members.reduce(
-      (sum, { process }) => sum + process.lines.filter((line) => line.event === event).length,
-      0,
-    );
+    return this.linesOf(event).length;
   }
 
   /** Whether any relay has written a line with this text. */
@@ -122,9 +141,11 @@ export class Crew {
 
   /** Does not wait until it relays. */
   start(more: Readonly<Record<string, string>> = {}): Member {
-    const process = new RelayProcess({ ...this.#environment, ...more });
+    const name = `relay ${this.#members.length + 1}`;
+    const named = { OUTRIDER_KAFKA_CLIENT_ID: clientIdOf(name) };
+    const process = new RelayProcess({ ...this.#environment, ...named, ...more });
     const member: Member = {
-      name: `relay ${this.#members.length + 1}`,
+      name,
       process,
       startedMs: systemClock.monotonicMs(),
       isDismissed: false,

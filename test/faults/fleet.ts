@@ -1,9 +1,10 @@
 /** Three relays, one outbox: who holds what, and for how long nobody does. */
 import { inFlightMax, leaseTtlMs } from "./crew.ts";
-import type { Row } from "./row.ts";
+import { everyDelivery, type Row } from "./row.ts";
 
 export const fleetRow: Row = {
   id: "F38",
+  under: everyDelivery,
   title: "three relays: one is killed, one stops, three join; who holds how many of 64 shards",
   bound:
     "fair shares; kill -9 taken over within TTL + 1 s, SIGTERM within 1 s; no shard under two trusted leases",

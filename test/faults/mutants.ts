@@ -15,6 +15,9 @@ import type { Publisher } from "../../src/publisher/publisher.ts";
 import type { Relay } from "../../src/relay/relay.ts";
 import { databaseConfig } from "../support/migrated-database.ts";
 import { makeRelay } from "../support/running-relay.ts";
+import { changed } from "./changed.ts";
+import type { Delivery } from "./delivery.ts";
+import { runOnceMutants } from "./once-mutants.ts";
 import type { Outcome } from "./outcome.ts";
 import type { MutantResult } from "./report.ts";
 import { proxyOf } from "./rows-kafka.ts";
@@ -29,20 +32,11 @@ interface Mutant {
   readonly harm: (scene: Scene, relay: Relay) => Promise<void>;
 }
 
-interface MutantOptions {
+export interface MutantOptions {
   readonly seed: number;
   /** Where histories go. */
   readonly directory: string;
-}
-
-function changed<T extends object>(whole: T, parts: Partial<T>): T {
-  return new Proxy(whole, {
-    get(target, name) {
-      if (name in parts) return Reflect.get(parts, name);
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  readonly delivery?: Delivery;
 }
 
 const noHarm = (scene: Scene) => scene.last(4_000);
@@ -186,6 +180,9 @@ export async function runMutants(
   options: MutantOptions,
   onResult: (result: MutantResult) => void,
 ): Promise<MutantResult[]> {
+  if (options.delivery === "exactly-once") return runOnceMutants(stage, options, onResult);
+  // Their twins would be those of at-least-once with other bounds.
+  if (options.delivery === "at-most-once") return [];
   const falseAlarm = await objectionTo(stage, control, options);
   const results: MutantResult[] = [];
   for (const mutant of mutants) {

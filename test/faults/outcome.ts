@@ -5,6 +5,9 @@ export interface Bounds {
   readonly duplicatesMax: number;
   /** Fewer would mean that the fault was not where the row says it is. */
   readonly duplicatesMin?: number;
+  /** Duplicates that no mode of delivery can prevent here; the row says why. */
+  readonly unavoidableMax?: number;
+  readonly unavoidableMin?: number;
   /** From the kill or the healing to the next event published; null where nothing stood still. */
   readonly recoveryMs?: number | null;
   readonly recoveryMsMax?: number;

@@ -1,8 +1,11 @@
 /** What a row asks for before it begins. */
 import type { Pair } from "../support/standby.ts";
+import type { Delivery } from "./delivery.ts";
 import type { LoadOptions } from "./load.ts";
 
 export interface Play {
+  /** Default at-least-once. */
+  readonly delivery?: Delivery;
   /** Fewer repetitions and shorter calm. */
   readonly isShort?: boolean;
   readonly brokers?: 1 | 3;

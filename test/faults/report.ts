@@ -1,7 +1,5 @@
-/** What a run of the suite says: a line when a row is done, a table at the end, and docs/faults.md. */
-import { writeFile } from "node:fs/promises";
-import { cpus } from "node:os";
-import { fileURLToPath } from "node:url";
+/** What a run of the suite says: a line when a row is done, and a table at the end. */
+import type { Delivery } from "./delivery.ts";
 import type { RowResult } from "./row.ts";
 
 export interface MutantResult {
@@ -11,13 +9,15 @@ export interface MutantResult {
   readonly by: string;
 }
 
-export interface Surroundings {
+/** One run of the suite in one mode of delivery. */
+export interface SuiteRun {
+  readonly delivery: Delivery;
+  readonly rows: readonly RowResult[];
+  readonly mutants: readonly MutantResult[];
   readonly seed: number;
   readonly postgres: string;
   readonly kafka: string;
 }
-
-const docs = fileURLToPath(new URL("../../docs/faults.md", import.meta.url));
 
 function stateOf({ ok, impossible }: RowResult): string {
   if (impossible !== undefined) return "NOT RUN";
@@ -59,42 +59,4 @@ function cellsOf(result: RowResult): string[] {
 export function tableOf(results: readonly RowResult[]): string {
   const lines = [columns, columns.map(() => "---"), ...results.map(cellsOf)];
   return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-}
-
-/** Writes docs/faults.md. */
-export async function writeDocs(
-  results: readonly RowResult[],
-  mutants: readonly MutantResult[],
-  { seed, postgres, kafka }: Surroundings,
-): Promise<void> {
-  const date = new Date().toISOString().slice(0, 10);
-  const expectations = results.map(({ id, bound, notes, violations }) => {
-    return `- **${id}**: ${[bound, ...notes, ...violations].join(". ")}.`;
-  });
-  const text = `# Faults
-
-Written by \`npm run faults -- --write-docs\` on ${date}: Node.js ${process.versions.node}, PostgreSQL ${postgres},
-${kafka}, ${cpus().length} cores, seed ${seed}. Real relay processes; eight writers and 200 aggregates unless the
-row says otherwise; batches of 200 events, a lease TTL of 2 s. Missing, phantom and inversions must be 0
-everywhere the row does not say why not; duplicates stand beside the number that the fault allows.
-
-${tableOf(results)}
-
-## What each row allows, and what it saw
-
-${expectations.join("\n")}
-
-F21 (a transaction coordinator lost) belongs to exactly-once delivery and is not here. Two things are not
-judged in any row: the offset inside an ack (what is judged is that whatever was deleted is in the topic),
-and which relay wrote a record (records do not say).
-
-## Is the checker awake?
-
-Each of these is the real relay with one rule taken out, run through the same checker, which must object.
-
-| rule taken out | caught | by |
-| --- | --- | --- |
-${mutants.map(({ name, caught, by }) => `| ${name} | ${caught ? "yes" : "**NO**"} | ${by} |`).join("\n")}
-`;
-  await writeFile(docs, text);
 }

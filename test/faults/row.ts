@@ -1,6 +1,7 @@
 /** A row of the fault matrix, and how one is run. */
 import { join } from "node:path";
 import { messageOf } from "../../src/foundation/errors.ts";
+import { boundTextUnder, type Delivery } from "./delivery.ts";
 import type { Bounds, Outcome } from "./outcome.ts";
 import type { Play } from "./play.ts";
 import { Scene } from "./scene.ts";
@@ -9,8 +10,10 @@ import { Impossible, type Stage } from "./stage.ts";
 export interface Row {
   readonly id: string;
   readonly title: string;
-  /** What is expected, for the reader. */
+  /** What is expected, for the reader; what it says of duplicates is meant for at-least-once. */
   readonly bound: string;
+  /** The modes it is run in; default all but at-most-once. */
+  readonly under?: readonly Delivery[];
   readonly play?: Play;
   /** Parts of the row's own, started before it and stopped after it. */
   readonly prepare?: () => Promise<Preparation>;
@@ -51,7 +54,14 @@ const nothing: Outcome = {
   notes: [],
 };
 
+export const everyDelivery: readonly Delivery[] = ["at-least-once", "exactly-once", "at-most-once"];
+
+export function isUnder({ under = ["at-least-once", "exactly-once"] }: Row, delivery: Delivery): boolean {
+  return under.includes(delivery);
+}
+
 export interface RunOptions {
+  readonly delivery?: Delivery;
   /** Where histories go. */
   readonly directory: string;
   readonly isShort?: boolean;
@@ -62,9 +72,10 @@ export async function runRow(
   stage: Stage,
   row: Row,
   seed: number,
-  { directory, isShort = false }: RunOptions,
+  { directory, delivery = "at-least-once", isShort = false }: RunOptions,
 ): Promise<RowResult> {
-  const { id, title, bound, play = {} } = row;
+  const { id, title, play = {} } = row;
+  const bound = boundTextUnder(delivery, row.bound);
   const startedMs = performance.now();
   const conclude = (outcome: Outcome, impossible?: string): RowResult => ({
     ...{ id, title, bound, seed },
@@ -76,7 +87,12 @@ export async function runRow(
   let preparation: Preparation | undefined;
   try {
     preparation = await row.prepare?.();
-    scene = await Scene.open(stage, id, seed, { ...play, ...preparation?.play, isShort });
+    scene = await Scene.open(stage, id, seed, {
+      ...play,
+      ...preparation?.play,
+      delivery,
+      isShort,
+    });
     return conclude(await scene.finish(await row.run(scene)));
   } catch (error) {
     if (error instanceof Impossible)

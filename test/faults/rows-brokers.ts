@@ -6,7 +6,7 @@ import { batchEventsMax, inFlightMax } from "./crew.ts";
 import { removedFrom } from "./evidence.ts";
 import type { Row } from "./row.ts";
 import { proxyOf } from "./rows-kafka.ts";
-import type { Scene } from "./scene.ts";
+import { type Scene, standardLoad } from "./scene.ts";
 import { until } from "./until.ts";
 
 export async function administer<T>(scene: Scene, work: (admin: Admin) => Promise<T>): Promise<T> {
@@ -154,7 +154,7 @@ export const brokerRows: readonly Row[] = [
   {
     id: "F31",
     title: "the right to write to the topic is revoked for 4 s",
-    bound: "nothing deleted meanwhile, no hot loop, no duplicate",
+    bound: "nothing deleted meanwhile; at most one attempt a second and lane; no duplicate",
     run: async (scene) => {
       await scene.begin();
       await administer(scene, (admin) => admin.createAcls({ acl: [describeAcl(scene.topic)] }));
@@ -162,8 +162,15 @@ export const brokerRows: readonly Row[] = [
       const attempts = scene.crew.said("batch-published");
       await nothingRemoved(scene, 1_000, 3_000);
       const perSecond = (scene.crew.said("batch-published") - attempts) / 4 / scene.crew.alive.length;
-      scene.notes.push(`${perSecond.toFixed(1)} sends a second and relay while denied`);
-      if (perSecond > 30) scene.violations.push("a hot loop of refused sends");
+      // Every aggregate is a lane of its own, and each may be tried once a second.
+      const lanes = Math.ceil(standardLoad.aggregates / scene.crew.alive.length);
+      scene.notes.push(
+        `${perSecond.toFixed(1)} sends a second and relay while denied, for ${lanes} lanes each`,
+      );
+      if (perSecond > lanes)
+        scene.violations.push(
+          `a hot loop: ${perSecond.toFixed(1)} refused sends a second for ${lanes} lanes`,
+        );
       await administer(scene, (admin) => admin.deleteAcls({ filters: [describeAcl(scene.topic)] }));
       const recoveryMs = await scene.flowing(scene.fault("WRITE allowed"));
       await scene.calm(2_000);
@@ -179,7 +186,7 @@ export const brokerRows: readonly Row[] = [
       // What Kafka forgets with the topic has to be read before, and nothing may be written in between.
       proxyOf(scene).blackHole("both");
       await scene.last(500);
-      await scene.remember();
+      await scene.evidence.remember();
       await administer(scene, (admin) => admin.deleteTopics({ topics: [scene.topic] }));
       scene.fault("topic deleted");
       proxyOf(scene).cut();

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { runCommand } from "../../src/environment/run-command.ts";
-import { inFlightMax, leaseTtlMs, relayDefaults } from "./crew.ts";
+import { inFlightMax, leaseTtlMs } from "./crew.ts";
 import { shares } from "./lease-log.ts";
 import type { Row } from "./row.ts";
 import type { Scene } from "./scene.ts";
@@ -20,9 +20,7 @@ function startMute(scene: Scene, output: number): ChildProcess {
   const child = spawn(process.execPath, [entry, "relay"], {
     env: {
       PATH: process.env.PATH,
-      ...relayDefaults,
-      DATABASE_URL: scene.stage.throughProxy(scene.url),
-      KAFKA_BROKERS: scene.kafka.addresses,
+      ...scene.crew.environment,
     },
     stdio: ["ignore", output, "ignore"],
   });

@@ -1,7 +1,7 @@
 /** Rows in which the way to the broker is hurt: answers lost, silence, resets, slowness. */
 import { kafkaApis, type TcpProxy } from "../support/proxy.ts";
 import { batchEventsMax, inFlightMax } from "./crew.ts";
-import type { Row } from "./row.ts";
+import { everyDelivery, type Row } from "./row.ts";
 import type { Scene } from "./scene.ts";
 import { until } from "./until.ts";
 
@@ -14,6 +14,7 @@ export function proxyOf(scene: Scene, at = 0): TcpProxy {
 export const kafkaRows: readonly Row[] = [
   {
     id: "F11",
+    under: everyDelivery,
     title: "one Produce response is lost, all other traffic passes; again and again",
     bound: "duplicates ≤ one batch a time, and at least one; the batch after it is not lost",
     play: { relays: 1 },
@@ -32,6 +33,7 @@ export const kafkaRows: readonly Row[] = [
   },
   {
     id: "F12",
+    under: everyDelivery,
     title: "five Produce responses of three relays on one broker are lost",
     bound: "duplicates ≤ one batch each, and at least one",
     run: async (scene) => {
@@ -45,6 +47,7 @@ export const kafkaRows: readonly Row[] = [
   },
   {
     id: "F13",
+    under: everyDelivery,
     title: "the broker is silent until sends are given up, and then what was sent arrives after all",
     bound: "duplicates ≤ two batches a relay; nothing of an abandoned send out of order",
     run: async (scene) => {
@@ -63,6 +66,7 @@ export const kafkaRows: readonly Row[] = [
   },
   {
     id: "F14",
+    under: everyDelivery,
     title: "every connection to the broker is reset, every 200 ms, for 6 s",
     bound: "publishing again within 10 s; duplicates ≤ two batches a reset and relay",
     run: async (scene) => {
@@ -79,6 +83,7 @@ export const kafkaRows: readonly Row[] = [
   },
   {
     id: "F15",
+    under: everyDelivery,
     title: "the broker is 200 to 800 ms away, each way, and the distance changes",
     bound: "slower, and no duplicate",
     play: { relayEnvironment: { OUTRIDER_KAFKA_REQUEST_TIMEOUT_MS: "6000" } },

@@ -2,7 +2,7 @@
 import { RemovalGate } from "../support/gate.ts";
 import { kafkaApis } from "../support/proxy.ts";
 import { inFlightMax, leaseTtlMs, type Member } from "./crew.ts";
-import type { Row } from "./row.ts";
+import { everyDelivery, type Row } from "./row.ts";
 import type { Scene } from "./scene.ts";
 
 /** One relay takes over from a dead one within the TTL and one round; a second for a busy machine. */
@@ -27,6 +27,7 @@ async function killAndReplace(scene: Scene): Promise<number> {
 export const relayRows: readonly Row[] = [
   {
     id: "F1",
+    under: everyDelivery,
     title: "no fault",
     bound: "no duplicate",
     run: async (scene) => {
@@ -38,6 +39,7 @@ export const relayRows: readonly Row[] = [
   },
   {
     id: "F2",
+    under: everyDelivery,
     title: "SIGTERM one relay under load, and start another; again and again",
     bound: "no duplicate; taken over within 2 s",
     run: async (scene) => {
@@ -56,6 +58,7 @@ export const relayRows: readonly Row[] = [
   },
   {
     id: "F3",
+    under: everyDelivery,
     title: "kill -9 one relay under load, and start another; again and again",
     bound: "duplicates ≤ two batches a kill; taken over within TTL + 1 s",
     run: async (scene) => {
@@ -69,6 +72,7 @@ export const relayRows: readonly Row[] = [
   },
   {
     id: "F4",
+    under: everyDelivery,
     title: "kill -9 between ack and DELETE",
     bound: "duplicates ≤ two batches, and at least one",
     play: { relays: 1 },
@@ -89,6 +93,7 @@ export const relayRows: readonly Row[] = [
   },
   {
     id: "F6",
+    under: everyDelivery,
     title: "kill -9 in the middle of a send: the broker has written, the relay has not heard",
     bound: "duplicates ≤ two batches, and at least one",
     play: { relays: 1 },
@@ -104,6 +109,7 @@ export const relayRows: readonly Row[] = [
   },
   {
     id: "F7",
+    under: ["at-least-once"],
     title: "SIGSTOP one relay for three TTLs, then SIGCONT",
     bound: "duplicates ≤ two batches; taken over within TTL + 1 s; the sleeper does not write on",
     run: async (scene) => {
@@ -121,6 +127,7 @@ export const relayRows: readonly Row[] = [
   },
   {
     id: "F8",
+    under: everyDelivery,
     title: "kill -9 all relays at once, and start them again",
     bound: "duplicates ≤ 3 × two batches; publishing again within TTL + 1 s and the start of a process",
     run: async (scene) => {
@@ -134,6 +141,7 @@ export const relayRows: readonly Row[] = [
   },
   {
     id: "F37",
+    under: everyDelivery,
     title: "three relays, then one, then six",
     bound: "no duplicate",
     run: async (scene) => {

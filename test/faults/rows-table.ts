@@ -16,7 +16,7 @@ interface OddRow {
 }
 
 /** Writes the row and its audit in whatever transaction the client has open. */
-async function write(client: pg.Client, scene: Scene, row: OddRow): Promise<string> {
+export async function write(client: pg.Client, scene: Scene, row: OddRow): Promise<string> {
   const id = randomUUID();
   const { aggregateId, payload, headers = null, createdAt = "clock_timestamp()" } = row;
   await client.query(

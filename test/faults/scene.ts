@@ -10,12 +10,14 @@ import { preparedDatabase } from "../support/prepared-database.ts";
 import type { Pair } from "../support/standby.ts";
 import { createTopics, uniqueTopic } from "../support/topics.ts";
 import { Crew } from "./crew.ts";
-import { auditedBy, recordsIn, removedFrom } from "./evidence.ts";
+import { boundsUnder, type Delivery, environmentOf, shareMax } from "./delivery.ts";
+import { auditedBy, removedFrom, TopicEvidence } from "./evidence.ts";
 import { History } from "./history.ts";
 import { leaseFaults, secretFaults } from "./hygiene.ts";
-import { judge, type Recorded } from "./judge.ts";
+import { judge } from "./judge.ts";
 import { leaseLogTable, shares, takeoverMs } from "./lease-log.ts";
 import { auditTable, connected, Load, type LoadOptions } from "./load.ts";
+import { lossesOf } from "./losses.ts";
 import { type Bounds, type Outcome, summarise } from "./outcome.ts";
 import type { Play } from "./play.ts";
 import { Sampler } from "./sampler.ts";
@@ -25,13 +27,16 @@ import { until } from "./until.ts";
 /** I10: so long may the backlog take to drain after everything has healed. */
 const drainMsMax = 30_000;
 
+/** The writers of a row that does not ask for others. */
+export const standardLoad = { writers: 8, aggregates: 200, holdMsMax: 5, pauseMsMax: 40 } as const;
+
 export class Scene {
   readonly history: History;
   readonly canary: string;
   readonly violations: string[] = [];
   readonly notes: string[] = [];
-  readonly #earlier: Recorded[] = [];
   readonly #undoings: (() => Promise<unknown>)[] = [];
+  readonly evidence: TopicEvidence;
   load: Load | undefined;
 
   private constructor(
@@ -47,12 +52,17 @@ export class Scene {
     history: History,
   ) {
     this.history = history;
+    this.evidence = new TopicEvidence(kafka.kafka.brokers, topic, this.delivery);
     this.canary = `payload-canary-${seed}`;
   }
 
   /** Straight to PostgreSQL, past the proxy. */
   get url(): string {
     return this.home.url;
+  }
+
+  get delivery(): Delivery {
+    return this.play.delivery ?? "at-least-once";
   }
 
   get pair(): Pair | undefined {
@@ -87,6 +97,7 @@ export class Scene {
       {
         DATABASE_URL: stage.throughProxy(database.url),
         KAFKA_BROKERS: kafka.addresses,
+        ...environmentOf(play.delivery ?? "at-least-once"),
         ...play.relayEnvironment,
       },
       history,
@@ -116,10 +127,9 @@ export class Scene {
   }
 
   startLoad(more: Partial<LoadOptions> = {}): void {
-    const standard = { writers: 8, aggregates: 200, holdMsMax: 5, pauseMsMax: 40 };
     const url = this.play.pair === undefined ? this.url : this.stage.throughProxy(this.url);
     const own = { url, topic: this.topic, seed: this.seed, canary: this.canary };
-    this.load = new Load({ ...standard, ...own, ...this.play.load, ...more }, this.history);
+    this.load = new Load({ ...standardLoad, ...own, ...this.play.load, ...more }, this.history);
   }
 
   fault(what: string, fields: Readonly<Record<string, unknown>> = {}): number {
@@ -164,7 +174,7 @@ export class Scene {
 
   /** Every shard has a holder, and nobody more than a fair share: else a fault might hit an idle relay. */
   async shared(): Promise<readonly number[]> {
-    const share = Math.ceil(shardCount / this.crew.alive.length);
+    const share = shareMax(this.delivery, this.crew.alive.length);
     return until("the shards are shared fairly", drainMsMax, async () => {
       const held = await this.sharesHeld();
       const isAll = held.reduce((sum, count) => sum + count, 0) === shardCount;
@@ -180,25 +190,19 @@ export class Scene {
     return this.#count("fault_audit");
   }
 
-  /** I8: whatever was committed and is not in the table any more must be in Kafka already. */
+  /**
+   * I8: whatever was committed and is not in the table any more must be in Kafka already. Not asked of
+   * at-most-once, which deletes first.
+   */
   async checkpoint(): Promise<number> {
     const removed = await removedFrom(this.client);
-    const there = new Set([...this.#earlier, ...(await this.#records())].map(({ eventId }) => eventId));
-    const lost = removed.filter((eventId) => !there.has(eventId));
+    if (this.delivery === "at-most-once") return removed.length;
+    const lost = await this.evidence.absent(removed);
     this.fault("checkpoint", { removed: removed.length, lost: lost.length });
     if (lost.length > 0) {
       this.violations.push(`I8: ${lost.length} events were deleted and are not in Kafka, such as ${lost[0]}`);
     }
     return removed.length;
-  }
-
-  /** Keeps what the topic holds now for the judgement, as the topic is about to be deleted. */
-  async remember(): Promise<void> {
-    this.#earlier.push(...(await this.#records()));
-  }
-
-  #records(): Promise<Recorded[]> {
-    return recordsIn(this.kafka.kafka.brokers, this.topic);
   }
 
   async drained(left = 0, timeoutMs = drainMsMax): Promise<void> {
@@ -221,8 +225,16 @@ export class Scene {
     this.violations.push(...(await leaseFaults(this.client, bounds.leasesLeft ?? false)));
     this.violations.push(...secretFaults(this.crew.members, this.canary, this.url));
     await this.sampler.stop();
-    const judgement = judge(await auditedBy(this.client), [...this.#earlier, ...(await this.#records())]);
-    return summarise(judgement, bounds, {
+    const audited = await auditedBy(this.client);
+    const records = await this.evidence.consumed();
+    let held = boundsUnder(this.delivery, bounds);
+    if (this.delivery === "at-most-once") {
+      const losses = lossesOf(audited, records, this.crew.members);
+      this.violations.push(...losses.violations);
+      this.notes.push(losses.note);
+      held = { ...held, missingMax: losses.missing };
+    }
+    return summarise(judge(audited, records), held, {
       violations: [...this.violations, ...this.sampler.violations],
       notes: this.notes,
       crashes: this.crew.crashes,

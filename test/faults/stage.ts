@@ -42,6 +42,8 @@ const brokerProperties = {
   "broker.session.timeout.ms": "3000",
   "broker.heartbeat.interval.ms": "500",
   "replica.lag.time.max.ms": "3000",
+  // A transaction that nobody ends is ended a second after its time-out, not ten.
+  "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
 };
 
 export class Stage {

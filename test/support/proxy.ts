@@ -9,48 +9,17 @@
  *     await lost.happened;
  */
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { Flow, type Gate, type Weather } from "./proxy-flow.ts";
-import { type Answer, type Protocol, readerOf } from "./proxy-protocols.ts";
+import { Flow, type Weather } from "./proxy-flow.ts";
+import { type KafkaAnswers, type Mishap, MishapRules } from "./proxy-mishaps.ts";
+import { type Answer, type KafkaMessage, type Protocol, readerOf } from "./proxy-protocols.ts";
 
-export type { Answer } from "./proxy-protocols.ts";
-
-export const kafkaApis = {
-  produce: 0,
-  fetch: 1,
-  metadata: 3,
-  addOffsetsToTxn: 25,
-  endTxn: 26,
-  txnOffsetCommit: 28,
-} as const;
+export { type KafkaAnswers, kafkaApis, type Mishap } from "./proxy-mishaps.ts";
+export type { Answer, KafkaMessage } from "./proxy-protocols.ts";
 
 export interface ProxyOptions {
   /** "host:port"; may also be set later with `leadTo`. */
   readonly target?: string;
   readonly protocol?: Protocol;
-}
-
-/** Something that will be done to an answer not yet seen. */
-export interface Mishap {
-  /** Resolves with the last answer it was done to, when it has been done `count` times. */
-  readonly happened: Promise<Answer>;
-  /** Lets go of what is held; for a mishap that has not happened yet, calls it off. */
-  release(): void;
-}
-
-export interface KafkaAnswers {
-  readonly apiKey: number;
-  /** Default 1. */
-  readonly count?: number;
-}
-
-type Deed = "swallow" | "hold" | "cut" | "mute";
-
-interface Rule {
-  readonly deed: Deed;
-  readonly matches: (answer: Answer) => boolean;
-  readonly gate: Gate;
-  left: number;
-  readonly done: (answer: Answer) => void;
 }
 
 interface Link {
@@ -69,7 +38,7 @@ export async function startProxy(options: ProxyOptions = {}): Promise<TcpProxy> 
 export class TcpProxy {
   readonly #protocol: Protocol;
   readonly #links = new Set<Link>();
-  readonly #rules = new Set<Rule>();
+  readonly #rules = new MishapRules<Link>(() => this.#drain(), cutLink);
   readonly #up: Weather = { delayMs: 0, isBlackHole: false };
   readonly #down: Weather = { delayMs: 0, isBlackHole: false };
   #server: Server | undefined;
@@ -135,8 +104,7 @@ export class TcpProxy {
 
   /** Ends every trouble; what was held or silent passes now. Muted connections stay mute: cut them. */
   async heal(): Promise<void> {
-    for (const rule of this.#rules) rule.gate.isOpen = true;
-    this.#rules.clear();
+    this.#rules.callOff();
     this.delay({});
     Object.assign(this.#up, { isBlackHole: false });
     Object.assign(this.#down, { isBlackHole: false });
@@ -150,39 +118,39 @@ export class TcpProxy {
   }
 
   /** Kafka: the request is carried out, its answer never arrives, everything else passes. */
-  swallowNext({ apiKey, count = 1 }: KafkaAnswers): Mishap {
-    return this.#plan("swallow", count, (answer) => answer.protocol === "kafka" && answer.apiKey === apiKey);
+  swallowNext(answers: KafkaAnswers): Mishap<KafkaMessage> {
+    return this.#rules.planKafka("swallow", answers);
   }
 
   /** Kafka: the answer, and all that follows it on its connection, waits for `release`. */
-  holdNext({ apiKey, count = 1 }: KafkaAnswers): Mishap {
-    return this.#plan("hold", count, (answer) => answer.protocol === "kafka" && answer.apiKey === apiKey);
+  holdNext(answers: KafkaAnswers): Mishap<KafkaMessage> {
+    return this.#rules.planKafka("hold", answers);
+  }
+
+  /** Kafka: the request itself, and all that follows it on its connection, waits for `release`. */
+  holdNextRequest(requests: KafkaAnswers): Mishap<KafkaMessage> {
+    return this.#rules.planKafka("hold", requests, true);
+  }
+
+  /** Kafka: nothing is done to it; `happened` says that the answer came by. */
+  seeNext(answers: KafkaAnswers): Mishap<KafkaMessage> {
+    return this.#rules.planKafka("pass", answers);
   }
 
   /** Kafka: the request is carried out, and instead of its answer the client sees a reset. */
-  cutAtNext({ apiKey, count = 1 }: KafkaAnswers): Mishap {
-    return this.#plan("cut", count, (answer) => answer.protocol === "kafka" && answer.apiKey === apiKey);
+  cutAtNext(answers: KafkaAnswers): Mishap<KafkaMessage> {
+    return this.#rules.planKafka("cut", answers);
   }
 
   /** PostgreSQL: from the first answer that matches on, its connection is mute towards the client. */
-  swallowNextBackend(matches: (answer: { readonly type: string; readonly tag: string }) => boolean): Mishap {
-    return this.#plan("mute", 1, (answer) => answer.protocol === "postgres" && matches(answer));
-  }
-
-  #plan(deed: Deed, count: number, matches: (answer: Answer) => boolean): Mishap {
-    const gate: Gate = { isOpen: false };
-    let done: (answer: Answer) => void = () => undefined;
-    const happened = new Promise<Answer>((resolve) => {
-      done = resolve;
-    });
-    const rule: Rule = { deed, matches, gate, left: count, done };
-    this.#rules.add(rule);
-    const release = () => {
-      this.#rules.delete(rule);
-      gate.isOpen = true;
-      this.#drain();
-    };
-    return { happened, release };
+  swallowNextBackend(
+    matches: (answer: {
+      readonly type: string;
+      readonly tag: string;
+      readonly application: string;
+    }) => boolean,
+  ): Mishap {
+    return this.#rules.plan("mute", 1, (answer) => answer.protocol === "postgres" && matches(answer));
   }
 
   #link(client: Socket): void {
@@ -197,10 +165,10 @@ export class TcpProxy {
       client,
       server,
       up: new Flow(client, server, this.#up, (chunk) => {
-        for (const bytes of reader.up(chunk)) link.up.send(bytes);
+        for (const { bytes, question } of reader.up(chunk)) this.#pass(link, link.up, bytes, question);
       }),
       down: new Flow(server, client, this.#down, (chunk) => {
-        for (const { bytes, answer } of reader.down(chunk)) this.#passDown(link, bytes, answer);
+        for (const { bytes, answer } of reader.down(chunk)) this.#pass(link, link.down, bytes, answer);
       }),
     };
     this.#links.add(link);
@@ -214,17 +182,17 @@ export class TcpProxy {
     }
   }
 
-  #passDown(link: Link, bytes: Buffer, answer: Answer | undefined): void {
-    const rule = answer && [...this.#rules].find(({ left, matches }) => left > 0 && matches(answer));
-    if (rule === undefined || answer === undefined) {
-      link.down.send(bytes);
+  #pass(link: Link, flow: Flow, bytes: Buffer, message: Answer | undefined): void {
+    const rule = message && this.#rules.take(message, flow === link.up, link);
+    if (rule === undefined || message === undefined) {
+      flow.send(bytes);
       return;
     }
-    rule.left -= 1;
-    if (rule.deed === "hold") link.down.send(bytes, rule.gate);
-    if (rule.deed === "mute") link.down.mute();
+    if (rule.deed === "pass") flow.send(bytes);
+    if (rule.deed === "hold") flow.send(bytes, rule.gate);
+    if (rule.deed === "mute") flow.mute();
     if (rule.deed === "cut") cutLink(link);
-    if (rule.left === 0) rule.done(answer);
+    if (rule.left === 0) rule.done(message);
   }
 
   #drain(): void {

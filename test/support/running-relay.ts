@@ -7,9 +7,10 @@ import type { Outbox } from "../../src/outbox/outbox.ts";
 import type { Publisher } from "../../src/publisher/publisher.ts";
 import { type Announcement, Announcements, type AnnouncementType } from "../../src/relay/announcements.ts";
 import { continuously, type Dispatch } from "../../src/relay/dispatch.ts";
+import type { LineParts } from "../../src/relay/line.ts";
 import type { ShardLeases } from "../../src/relay/owned-shards.ts";
 import type { RelayLimits } from "../../src/relay/polling-publisher.ts";
-import { Relay } from "../../src/relay/relay.ts";
+import { Relay, type Slice } from "../../src/relay/relay.ts";
 import { wholeSlice } from "../../src/relay/slices.ts";
 
 export const testLimits: RelayLimits = {
@@ -80,7 +81,7 @@ export interface RunningRelay {
   readonly announcements: Announcements;
 }
 
-interface RelayChoices {
+export interface RelayChoices {
   readonly limits?: Partial<RelayLimits>;
   readonly clock?: Clock;
   readonly shards?: ShardLeases;
@@ -92,7 +93,7 @@ interface RelayChoices {
 const everyShard = new Set(allShards);
 
 /** A relay that is alone: every shard is its own, for ever. */
-const allOfThem: ShardLeases = {
+export const allOfThem: ShardLeases = {
   start: async () => undefined,
   stop: async () => undefined,
   claimable: () => everyShard,
@@ -112,16 +113,32 @@ const forgetful: RejectionLedger = {
 };
 
 /** Not started yet. */
-export function makeRelay(
+export function makeRelay(outbox: Outbox, publisher: Publisher, choices: RelayChoices = {}): RunningRelay {
+  const slices = (shards: ShardLeases, around: LineParts) =>
+    wholeSlice(shards, { ...around, outbox, publisher });
+  return makeRelayOf(outbox, { slices, close: () => publisher.close() }, choices);
+}
+
+/** How a relay publishes, when not like at-least-once. */
+export interface Slicing {
+  readonly slices: (shards: ShardLeases, around: LineParts) => readonly Slice[];
+  readonly close: () => Promise<void>;
+}
+
+/** Not started yet. */
+export function makeRelayOf(
   outbox: Outbox,
-  publisher: Publisher,
+  { slices: slicesOf, close }: Slicing,
   { limits = {}, clock = systemClock, shards = allOfThem, ledger = forgetful, dispatch }: RelayChoices = {},
 ): RunningRelay {
   const announcements = new Announcements();
   const around = { clock, random: () => 0.5, announcements };
-  const slices = wholeSlice(shards, { ...around, outbox, publisher });
   const makeDispatch = () => dispatch?.(announcements) ?? continuously;
-  const parts = { ...around, makeDispatch, shards, ledger, outbox, slices, close: () => publisher.close() };
+  const parts = {
+    ...around,
+    ...{ makeDispatch, shards, ledger, outbox, close },
+    slices: slicesOf(shards, around),
+  };
   const routing = { topicTemplate: "outbox.event.${aggregate_type}", topicDefault: "outbox.event" };
   const relay = new Relay(parts, { ...testLimits, ...limits }, routing);
   return { relay, announcements, ear: new Ear(announcements) };

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import { Kafka, logLevel } from "kafkajs";
+import { decidedRecords, type LoggedRecord } from "./decided-records.ts";
 
 /** As `inject("kafkaBrokers")` gives them, or one by one. */
 export type Brokers = string | readonly string[];
@@ -27,9 +28,14 @@ export interface ReceivedMessage {
   readonly timestamp: number;
 }
 
+export type Isolation = "committed" | "decided" | "uncommitted";
+
 export interface ReadOptions {
-  /** `committed` leaves out what belongs to aborted or open transactions. Default `uncommitted`. */
-  readonly isolation?: "committed" | "uncommitted";
+  /**
+   * `committed` is what a consumer gets: nothing of aborted transactions, and nothing behind an open one.
+   * `decided` goes on behind open ones. Default `uncommitted`.
+   */
+  readonly isolation?: Isolation;
 }
 
 export function uniqueTopic(name: string): string {
@@ -64,34 +70,51 @@ export function readTopic(
   { isolation = "uncommitted" }: ReadOptions = {},
 ): Promise<ReceivedMessage[]> {
   return untilReady(async () => {
-    const cluster = connectTo(addressesOf(brokers), isolation === "committed" ? 1 : 0);
+    const cluster = connectTo(addressesOf(brokers));
     try {
       await cluster.connect();
-      return await readWhole(cluster, topic);
+      return await readWhole(cluster, topic, isolation);
     } finally {
       await cluster.disconnect();
     }
   });
 }
 
-async function readWhole(cluster: KafkajsCluster, topic: string): Promise<ReceivedMessage[]> {
+async function readWhole(
+  cluster: KafkajsCluster,
+  topic: string,
+  isolation: Isolation,
+): Promise<ReceivedMessage[]> {
   await cluster.addTargetTopic(topic);
   const partitions = cluster.findTopicPartitionMetadata(topic).sort((a, b) => a.partitionId - b.partitionId);
-  const ends = await cluster.fetchTopicsOffset([
-    {
-      topic,
-      fromBeginning: false,
-      partitions: partitions.map(({ partitionId }) => ({ partition: partitionId })),
-    },
-  ]);
+  const ids = partitions.map(({ partitionId }) => partitionId);
+  const stable = isolation === "committed" ? await endsOf(cluster, topic, ids, 1) : undefined;
+  const ends = await endsOf(cluster, topic, ids, 0);
   const received: ReceivedMessage[] = [];
   for (const { partitionId, leader } of partitions) {
-    const end = Number(ends[0]?.partitions.find((p) => p.partition === partitionId)?.offset ?? 0);
-    const part = await readPartition(cluster, { topic, partition: partitionId, leader, end });
+    const end = ends.get(partitionId) ?? 0;
+    const whole = await readPartition(cluster, { topic, partition: partitionId, leader, end });
+    const part = isolation === "uncommitted" ? whole : decidedRecords(whole);
+    const stableEnd = stable?.get(partitionId) ?? end;
     // Spreading a large partition into a call would overflow the stack.
-    for (const message of part) received.push(message);
+    for (const record of part)
+      if (record.isControlRecord !== true && Number(record.offset) < stableEnd)
+        received.push(receivedMessage(partitionId, record));
   }
   return received;
+}
+
+/** The offset after the last record; with isolation level 1, that of the first transaction still open. */
+async function endsOf(
+  cluster: KafkajsCluster,
+  topic: string,
+  ids: readonly number[],
+  isolationLevel: 0 | 1,
+): Promise<ReadonlyMap<number, number>> {
+  cluster.isolationLevel = isolationLevel;
+  const question = { topic, fromBeginning: false, partitions: ids.map((partition) => ({ partition })) };
+  const [answer] = await cluster.fetchTopicsOffset([question]);
+  return new Map(answer?.partitions.map(({ partition, offset }) => [partition, Number(offset)]));
 }
 
 const readyTimeoutMs = 15_000;
@@ -118,8 +141,7 @@ function isRetriable(error: unknown): boolean {
 
 /*
  * A kafkajs consumer has to join a group before it reads, which takes seconds. Its own parts below that
- * (cluster, fetch request, the filter for aborted transactions) read a topic in a few milliseconds. They
- * are not public, so the version is pinned and the few members used are written down here.
+ * (cluster, fetch request) read a topic in a few milliseconds. They are not public, so the version is pinned and the few members used are written down here.
  */
 const require = createRequire(import.meta.url);
 const Cluster = require("kafkajs/src/cluster") as new (options: object) => KafkajsCluster;
@@ -137,31 +159,32 @@ interface KafkajsCluster {
   findTopicPartitionMetadata(topic: string): { partitionId: number; leader: number }[];
   fetchTopicsOffset(topics: object[]): Promise<{ partitions: { partition: number; offset: string }[] }[]>;
   findBroker(node: { nodeId: string }): Promise<{ fetch(request: object): Promise<FetchAnswer> }>;
-  readonly isolationLevel: number;
+  isolationLevel: number;
 }
 
 interface FetchAnswer {
   readonly responses: readonly { readonly partitions: readonly object[] }[];
 }
 
+interface KafkajsRecord extends LoggedRecord {
+  readonly timestamp: string;
+  readonly value: Buffer | null;
+  readonly headers: Readonly<Record<string, Buffer | string>>;
+}
+
 interface KafkajsBatch {
-  readonly messages: readonly {
-    readonly offset: string;
-    readonly timestamp: string;
-    readonly key: Buffer | null;
-    readonly value: Buffer | null;
-    readonly headers: Readonly<Record<string, Buffer | string>>;
-  }[];
+  /** All of them: markers, and what was aborted. */
+  readonly messagesWithinOffset: readonly KafkajsRecord[];
   lastOffset(): string;
 }
 
 const quickRetry = { initialRetryTime: 20, retries: 3 };
 
-function connectTo(brokers: string[], isolationLevel: number): KafkajsCluster {
+function connectTo(brokers: string[]): KafkajsCluster {
   const silent = { info() {}, error() {}, warn() {}, debug() {}, namespace: () => silent };
   return new Cluster({
     brokers,
-    isolationLevel,
+    isolationLevel: 0,
     logger: silent,
     socketFactory: createSocketFactory(),
     clientId: "test",
@@ -187,33 +210,36 @@ interface PartitionToRead {
 async function readPartition(
   cluster: KafkajsCluster,
   { topic, partition, leader, end }: PartitionToRead,
-): Promise<ReceivedMessage[]> {
+): Promise<KafkajsRecord[]> {
   const broker = await cluster.findBroker({ nodeId: String(leader) });
-  const received: ReceivedMessage[] = [];
+  const received: KafkajsRecord[] = [];
   for (let from = 0; from < end; ) {
     const answer = await broker.fetch({
-      isolationLevel: cluster.isolationLevel,
+      // Filtered by us: kafkajs lets records of aborted transactions through where several overlap.
+      isolationLevel: 0,
       maxWaitTime: 200,
       minBytes: 1,
       maxBytes: 50_000_000,
       topics: [{ topic, partitions: [{ partition, fetchOffset: String(from), maxBytes: 50_000_000 }] }],
     });
     const batch = new Batch(topic, String(from), answer.responses[0]?.partitions[0] ?? {});
-    for (const { offset, timestamp, key, value, headers } of batch.messages) {
-      if (Number(offset) >= end) continue;
-      received.push({
-        partition,
-        offset: Number(offset),
-        key: key === null ? null : key.toString(),
-        value: value === null ? null : value.toString(),
-        bytes: value,
-        headers: Object.fromEntries(Object.entries(headers).map(([name, text]) => [name, text.toString()])),
-        timestamp: Number(timestamp),
-      });
-    }
+    for (const record of batch.messagesWithinOffset) if (Number(record.offset) < end) received.push(record);
     from = Math.max(from, Number(batch.lastOffset()) + 1);
   }
   return received;
+}
+
+function receivedMessage(partition: number, record: KafkajsRecord): ReceivedMessage {
+  const { offset, key, value, headers, timestamp } = record;
+  return {
+    partition,
+    offset: Number(offset),
+    key: key === null ? null : key.toString(),
+    value: value === null ? null : value.toString(),
+    bytes: value,
+    headers: Object.fromEntries(Object.entries(headers).map(([name, text]) => [name, text.toString()])),
+    timestamp: Number(timestamp),
+  };
 }
 
 function addressesOf(brokers: Brokers): string[] {

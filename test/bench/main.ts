@@ -1,26 +1,52 @@
 /**
- * Benchmarks: `npm run bench -- exactly-once | drain | latency [--json] [--write]`. Each has its reference
+ * Benchmarks: `npm run bench -- drain | exactly-once | latency [--json] [--write]`. Each has its reference
  * beside it, in the same run and turn by turn, because a figure alone says more about the machine than
- * about the relay.
+ * about the relay. The last line is one JSON object with `--json`, else a page to read.
  */
+import { mkdir, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { messageOf } from "../../src/foundation/errors.ts";
 import { RelayProcess } from "../support/relay-process.ts";
+import { benchDrain } from "./drain.ts";
 import { benchExactlyOnce, type Say } from "./exactly-once.ts";
+import { benchLatency } from "./latency.ts";
 import { describeMachine, loadNow } from "./machine.ts";
 import { type BenchOptions, readOptions } from "./options.ts";
+import { renderPage } from "./page.ts";
+import { type Presentation, presentDrain, presentExactlyOnce, presentLatency } from "./pages.ts";
+import { plotBars } from "./plot.ts";
 import { Stage } from "./stage.ts";
 
-const benchmarks: Readonly<
-  Record<string, (stage: Stage, options: BenchOptions, say: Say) => Promise<object>>
-> = {
-  "exactly-once": benchExactlyOnce,
+interface Measured {
+  readonly figures: object;
+  readonly presentation: Presentation;
+}
+
+type Bench = (stage: Stage, options: BenchOptions, say: Say) => Promise<Measured>;
+
+function bench<F extends object>(
+  measure: (stage: Stage, options: BenchOptions, say: Say) => Promise<F>,
+  present: (figures: F) => Presentation,
+): Bench {
+  return async (stage, options, say) => {
+    const figures = await measure(stage, options, say);
+    return { figures, presentation: present(figures) };
+  };
+}
+
+const benches: Readonly<Record<string, Bench>> = {
+  drain: bench(benchDrain, presentDrain),
+  "exactly-once": bench(benchExactlyOnce, presentExactlyOnce),
+  latency: bench(benchLatency, presentLatency),
 };
 
-async function main(): Promise<void> {
-  const options = readOptions(process.argv.slice(2));
-  const benchmark = benchmarks[options.name];
-  if (benchmark === undefined) {
-    process.stderr.write(`say which: ${Object.keys(benchmarks).join(", ")}\n`);
+const pages = fileURLToPath(new URL("../../docs/bench/", import.meta.url));
+
+async function main(args: readonly string[]): Promise<void> {
+  const options = readOptions(args);
+  const chosen = benches[options.name];
+  if (chosen === undefined) {
+    process.stderr.write(`say which: ${Object.keys(benches).join(", ")}\n`);
     process.exitCode = 2;
     return;
   }
@@ -28,16 +54,27 @@ async function main(): Promise<void> {
   const loadBefore = loadNow();
   const stage = await Stage.open((text) => say(`${text} ...`));
   try {
-    const figures = await benchmark(stage, options, say);
+    const { figures, presentation } = await chosen(stage, options, say);
     const machine = await describeMachine(stage, loadBefore);
-    process.stdout.write(`${JSON.stringify({ bench: options.name, ...figures, machine })}\n`);
+    const command = `npm run bench -- ${args.filter((arg) => arg !== "--json").join(" ")}`;
+    const page = renderPage(presentation.page, machine, command);
+    const json = JSON.stringify({ bench: options.name, ...figures, machine });
+    if (options.isWritten) await write(options.name, page, json, presentation);
+    process.stdout.write(options.isJson ? `${json}\n` : page);
   } finally {
     await RelayProcess.endAll();
     await stage.close();
   }
 }
 
-main().catch((error) => {
+async function write(name: string, page: string, json: string, { plots }: Presentation): Promise<void> {
+  await mkdir(pages, { recursive: true });
+  await writeFile(`${pages}${name}.md`, page);
+  await writeFile(`${pages}${name}.json`, `${json}\n`);
+  for (const [plot, shown] of Object.entries(plots)) await writeFile(`${pages}${plot}.svg`, plotBars(shown));
+}
+
+main(process.argv.slice(2)).catch((error) => {
   process.stderr.write(`${messageOf(error)}\n`);
   process.exitCode = 1;
 });

@@ -1,0 +1,53 @@
+/** From the commit to the consumer, at a steady rate and after a pause; the obvious loop beside the relay. */
+import type { Say } from "./exactly-once.ts";
+import { type Quantiles, rounded } from "./figures.ts";
+import { type Carrier, measureLatency } from "./latency-run.ts";
+import type { BenchOptions } from "./options.ts";
+import { carryWithLoop } from "./reference-run.ts";
+import { carryWithRelay } from "./relay-run.ts";
+import type { Place, Stage } from "./stage.ts";
+import { alternate } from "./turns.ts";
+
+const carriers = {
+  relay: (place: Place): Carrier => carryWithRelay(place, "at-least-once"),
+  loop: carryWithLoop,
+} as const;
+type Side = keyof typeof carriers;
+const sides: readonly Side[] = ["relay", "loop"];
+
+export interface LatencyBench {
+  readonly eventsPerSecond: number;
+  readonly eventsPerTransaction: number;
+  /** Of each round, in milliseconds. */
+  readonly steadyMs: Readonly<Record<Side, readonly Quantiles[]>>;
+  readonly afterIdleMs: Readonly<Record<Side, readonly Quantiles[]>>;
+  readonly rounds: number;
+}
+
+/** Far enough apart that every event finds an idle relay. */
+const idleRate = 2;
+
+export async function benchLatency(stage: Stage, options: BenchOptions, say: Say): Promise<LatencyBench> {
+  const empty = await stage.fill({ ...options, events: 0 });
+  const steadyMs: Record<Side, Quantiles[]> = { relay: [], loop: [] };
+  const afterIdleMs: Record<Side, Quantiles[]> = { relay: [], loop: [] };
+  const { rate, seconds, eventsPerTransaction, rounds } = options;
+  const steady = { ...options, eventsPerSecond: rate };
+  const sparse = { ...options, eventsPerSecond: idleRate, eventsPerTransaction: 1 };
+  for (let round = 0; round < rounds; round += 1) {
+    for (const side of alternate(sides, round)) {
+      for (const [load, figures] of [
+        [steady, steadyMs],
+        [sparse, afterIdleMs],
+      ] as const) {
+        const { ms } = await stage.within(empty, (place) =>
+          measureLatency(place, { ...load, seconds }, () => carriers[side](place)),
+        );
+        figures[side].push(ms);
+        const rate = `${rounded(load.eventsPerSecond)} events/s`;
+        say(`round ${round + 1}: ${side} at ${rate}: p50 ${ms.p50}, p99 ${ms.p99}, max ${ms.max} ms`);
+      }
+    }
+  }
+  return { eventsPerSecond: rate, eventsPerTransaction, steadyMs, afterIdleMs, rounds };
+}

@@ -26,6 +26,8 @@ export interface ResponseReader {
   readMetadata?(metadata: MetadataResponse): void;
   /** Puts another request in the place of one that kafkajs can only express in an older version. */
   replaceOffsetFetch?(): Exchange;
+  /** Makes a request that belongs to a send: once, several times, or not at all. */
+  carryOut?(ask: () => Promise<unknown>): Promise<unknown>;
 }
 
 export interface MetadataResponse {
@@ -90,9 +92,15 @@ function passAnswersOn({ prototype }: ClassOf<ConnectionPool>): void {
   const { send } = prototype;
   prototype.send = function (this: ConnectionPool, exchange: Exchange) {
     const reader = readers.get(this.socketFactory);
-    return send.call(this, reader === undefined ? exchange : readBy(reader, exchange));
+    if (reader === undefined) return send.call(this, exchange);
+    const ask = () => send.call(this, readBy(reader, exchange));
+    const isOfSend = sendRequests.includes(exchange.request.apiName);
+    return isOfSend && reader.carryOut !== undefined ? reader.carryOut(ask) : ask();
   };
 }
+
+/** What a send consists of. */
+const sendRequests: readonly string[] = ["AddPartitionsToTxn", "Produce"];
 
 function readBy(reader: ResponseReader, exchange: Exchange): Exchange {
   const { request, response } = exchange;

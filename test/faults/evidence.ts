@@ -43,7 +43,9 @@ export class TopicEvidence {
 
   /** Of these events those that are not in the topic. An open transaction of others hides nothing here. */
   async absent(eventIds: readonly string[]): Promise<string[]> {
-    const there = new Set([...this.#earlier, ...(await this.#read(this.#settled))].map(({ eventId }) => eventId));
+    const there = new Set(
+      [...this.#earlier, ...(await this.#read(this.#settled))].map(({ eventId }) => eventId),
+    );
     return eventIds.filter((eventId) => !there.has(eventId));
   }
 

@@ -1,9 +1,9 @@
 /** Counters of a transactional producer that do what the real one never does. */
 import type { Producer, RecordMetadata, Transaction } from "kafkajs";
-import { TransactionDesk } from "../../src/publisher/kafka-transaction-desk.ts";
-import type { SuccessionMaker } from "../../src/publisher/kafka-transactions.ts";
 import type { KafkaProducer, ProducerDesk, ProducerMake } from "../../src/publisher/kafka-producer.ts";
 import { ProducerSuccession } from "../../src/publisher/kafka-succession.ts";
+import { TransactionDesk } from "../../src/publisher/kafka-transaction-desk.ts";
+import type { SuccessionMaker } from "../../src/publisher/kafka-transactions.ts";
 import { changed } from "./changed.ts";
 
 /** All that a desk does, done by another one behind it. */
@@ -29,7 +29,7 @@ function withDesks(
   deskOf: (producer: Producer) => TransactionDesk,
 ): ProducerMake<TransactionDesk> {
   return {
-    client: make.client,
+    ...make,
     desk: (kafka) => {
       let made: Producer | undefined;
       const watched = changed(kafka, {
@@ -114,15 +114,55 @@ class LossyDesk extends DeskBefore {
       ...batch,
       topicMessages: [{ topic: first.topic, messages: kept }, ...others],
     });
-    const invented: RecordMetadata = { topicName: first.topic, partition, errorCode: 0, baseOffset: "900000000" };
+    const invented: RecordMetadata = {
+      topicName: first.topic,
+      partition,
+      errorCode: 0,
+      baseOffset: "900000000",
+    };
     return this.#isBelieved ? [...answers, invented] : answers;
   };
 }
 
-export function losing(lose: () => boolean, isBelieved: boolean): SuccessionMaker {
+/**
+ * Sends a partition twice in one transaction, as kafkajs does when its leader moves while the part of another
+ * broker is repeated. `isBelieved`: nobody sees that there are two answers.
+ */
+class DoublingDesk extends DeskBefore {
+  readonly #double: () => boolean;
+  readonly #isBelieved: boolean;
+
+  constructor(producer: Producer, double: () => boolean, isBelieved: boolean) {
+    super(producer);
+    this.#double = double;
+    this.#isBelieved = isBelieved;
+  }
+
+  override sendBatch: ProducerDesk["sendBatch"] = async (batch) => {
+    const answers = await this.inner.sendBatch(batch);
+    const [first] = batch.topicMessages ?? [];
+    const partition = first?.messages[0]?.partition;
+    if (first === undefined || partition === undefined || !this.#double()) return answers;
+    const messages = first.messages.filter((message) => message.partition === partition);
+    const again = await this.inner.sendBatch({ ...batch, topicMessages: [{ topic: first.topic, messages }] });
+    return this.#isBelieved ? answers : [...answers, ...again];
+  };
+}
+
+/** Producers with one of these desks; `strike` says whether this send is the one. */
+function desksOf(
+  Desk: new (producer: Producer, strike: () => boolean, isBelieved: boolean) => TransactionDesk,
+  strike: () => boolean,
+  isBelieved: boolean,
+): SuccessionMaker {
   return (make, ...rest) =>
     new ProducerSuccession(
-      withDesks(make, (producer) => new LossyDesk(producer, lose, isBelieved)),
+      withDesks(make, (producer) => new Desk(producer, strike, isBelieved)),
       ...rest,
     );
 }
+
+export const losing = (strike: () => boolean, isBelieved: boolean) => desksOf(LossyDesk, strike, isBelieved);
+
+export const doubling = (strike: () => boolean, isBelieved: boolean) =>
+  desksOf(DoublingDesk, strike, isBelieved);

@@ -16,7 +16,10 @@ import type { Scene } from "./scene.ts";
 
 /** What is different about a relay. */
 export interface Change {
-  readonly publisher?: (real: TransactionalPublisher, surroundings: PublisherSurroundings) => TransactionalPublisher;
+  readonly publisher?: (
+    real: TransactionalPublisher,
+    surroundings: PublisherSurroundings,
+  ) => TransactionalPublisher;
   readonly succession?: SuccessionMaker;
 }
 
@@ -34,7 +37,10 @@ export interface OnceOptions extends Change {
 
 const progressTopic = "outrider-progress";
 
-export async function onceRelay(scene: Scene, { name, term, publisher, succession }: OnceOptions): Promise<RunningRelay> {
+export async function onceRelay(
+  scene: Scene,
+  { name, term, publisher, succession }: OnceOptions,
+): Promise<RunningRelay> {
   const config = databaseConfig(scene.url, { statementTimeoutMs: 5_000 });
   const book = new PostgresBatchBook(config);
   const groupId = `outrider-${await book.identity()}`;
@@ -51,7 +57,13 @@ export async function onceRelay(scene: Scene, { name, term, publisher, successio
   };
   const publishers = allGroups.map((group) => {
     const place = { groupId, topic: progressTopic, partition: group, partitions: allGroups.length };
-    const options = { outboxName: async () => groupId, group, groupCount: allGroups.length, progressTopic, transactionTimeoutMs };
+    const options = {
+      outboxName: async () => groupId,
+      group,
+      groupCount: allGroups.length,
+      progressTopic,
+      transactionTimeoutMs,
+    };
     const real = new KafkaTransactions(kafka, options, () => undefined, undefined, succession);
     return publisher?.(real, { kafka, place }) ?? real;
   });
@@ -69,7 +81,10 @@ export async function onceRelay(scene: Scene, { name, term, publisher, successio
         groupSlices(shards, (group, leadShard) => (owner) => {
           const own = publishers[group];
           if (own === undefined) throw new Error(`there is no shard group ${group}`);
-          return new ExactlyOnceLine({ ...around, group, leadShard, book, publisher: own, acceptDuplicates: false }, owner);
+          return new ExactlyOnceLine(
+            { ...around, group, leadShard, book, publisher: own, acceptDuplicates: false },
+            owner,
+          );
         }),
       close,
     },

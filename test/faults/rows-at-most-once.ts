@@ -3,9 +3,9 @@
  * events belong to one aggregate, so that one batch is open at a time and the counts must agree exactly.
  */
 import { kafkaApis } from "../support/proxy.ts";
+import { auditedBy } from "./evidence.ts";
 import { holdCall, type Side } from "./held-call.ts";
 import { lossesOf } from "./losses.ts";
-import { auditedBy } from "./evidence.ts";
 import type { Row } from "./row.ts";
 import { failpointPlay, killAtRandom, staffed } from "./rows-failpoints.ts";
 import type { Scene } from "./scene.ts";

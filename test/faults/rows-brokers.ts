@@ -164,9 +164,13 @@ export const brokerRows: readonly Row[] = [
       const perSecond = (scene.crew.said("batch-published") - attempts) / 4 / scene.crew.alive.length;
       // Every aggregate is a lane of its own, and each may be tried once a second.
       const lanes = Math.ceil(standardLoad.aggregates / scene.crew.alive.length);
-      scene.notes.push(`${perSecond.toFixed(1)} sends a second and relay while denied, for ${lanes} lanes each`);
+      scene.notes.push(
+        `${perSecond.toFixed(1)} sends a second and relay while denied, for ${lanes} lanes each`,
+      );
       if (perSecond > lanes)
-        scene.violations.push(`a hot loop: ${perSecond.toFixed(1)} refused sends a second for ${lanes} lanes`);
+        scene.violations.push(
+          `a hot loop: ${perSecond.toFixed(1)} refused sends a second for ${lanes} lanes`,
+        );
       await administer(scene, (admin) => admin.deleteAcls({ filters: [describeAcl(scene.topic)] }));
       const recoveryMs = await scene.flowing(scene.fault("WRITE allowed"));
       await scene.calm(2_000);

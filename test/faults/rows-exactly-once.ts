@@ -43,7 +43,9 @@ async function killCoordinator(scene: Scene, side: Side): Promise<number> {
 }
 
 async function offsetsDeleted(scene: Scene): Promise<void> {
-  const { rows } = await scene.client.query<{ id: string }>("select outbox_id::text as id from outrider_identity");
+  const { rows } = await scene.client.query<{ id: string }>(
+    "select outbox_id::text as id from outrider_identity",
+  );
   const groupId = `outrider-${rows[0]?.id}`;
   await until("the progress group is deleted", 20_000, () =>
     administer(scene, (admin) => admin.deleteGroups([groupId])).then(
@@ -85,8 +87,11 @@ export const exactlyOnceRows: readonly Row[] = [
       const told = fencedLines(sleeper, from);
       scene.notes.push(`${told.length} line(s) of the sleeper about being fenced`);
       if (told.length > 8) scene.violations.push(`a flood: ${told.length} lines about being fenced`);
-      for (const { number, isCommitted } of scene.crew.linesOf("batch-resolved").filter((line) => line.group === group))
-        if (isCommitted === true) scene.violations.push(`batch ${number} of group ${group} counts as committed`);
+      for (const { number, isCommitted } of scene.crew
+        .linesOf("batch-resolved")
+        .filter((line) => line.group === group))
+        if (isCommitted === true)
+          scene.violations.push(`batch ${number} of group ${group} counts as committed`);
       return { duplicatesMax: 0, recoveryMs, recoveryMsMax: leaseTtlMs + 1_000 };
     },
   },
@@ -108,7 +113,8 @@ export const exactlyOnceRows: readonly Row[] = [
   {
     id: "F36P",
     title: "the committed numbers are deleted in Kafka while a batch is open and its relay dead",
-    bound: "a relay refuses to start (PROGRESS_MISSING, exit 78); told to accept duplicates it starts, and that batch comes twice",
+    bound:
+      "a relay refuses to start (PROGRESS_MISSING, exit 78); told to accept duplicates it starts, and that batch comes twice",
     under: ["exactly-once"],
     play: { relays: 1 },
     run: async (scene) => {
@@ -126,7 +132,9 @@ export const exactlyOnceRows: readonly Row[] = [
       const said = refused.process.stderr + JSON.stringify(refused.process.lines);
       scene.notes.push(`exit ${code}; ${open.length} batches open`);
       if (code !== 78 || !said.includes("Kafka does not know any more"))
-        scene.violations.push(`the relay started, or ended with ${code} and did not say why: ${said.slice(0, 200)}`);
+        scene.violations.push(
+          `the relay started, or ended with ${code} and did not say why: ${said.slice(0, 200)}`,
+        );
       const atMs = scene.fault("accept duplicates");
       await scene.crew.hire({ OUTRIDER_ACCEPT_DUPLICATES: "true" });
       const recoveryMs = await scene.flowing(atMs);

@@ -89,9 +89,13 @@ async function killAgainAndAgain(scene: Scene, point: Failpoint): Promise<void> 
   const verdicts = await Promise.all(open.map((kill) => resolved(scene, kill)));
   const wrong = verdicts.filter((isCommitted) => isCommitted !== point.isCommitted).length;
   const expected = point.isCommitted ? "committed" : "not committed";
-  scene.notes.push(`${turn} kills, ${open.length} batches left open, ${open.length - wrong} found ${expected}`);
-  if (open.length < turn * 0.9) scene.violations.push(`only ${open.length} of ${turn} kills left a batch open`);
-  if (wrong > 0) scene.violations.push(`${wrong} batches were not found ${expected}: the failpoint is elsewhere`);
+  scene.notes.push(
+    `${turn} kills, ${open.length} batches left open, ${open.length - wrong} found ${expected}`,
+  );
+  if (open.length < turn * 0.9)
+    scene.violations.push(`only ${open.length} of ${turn} kills left a batch open`);
+  if (wrong > 0)
+    scene.violations.push(`${wrong} batches were not found ${expected}: the failpoint is elsewhere`);
 }
 
 function rowAt(id: string, title: string, point: Failpoint): Row {

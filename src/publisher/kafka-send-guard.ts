@@ -9,7 +9,6 @@
  *
  * The second is no failure but the rule: it is the answer to nearly every transaction that follows another.
  */
-import { KafkaJSNonRetriableError } from "kafkajs";
 import type { Clock } from "../foundation/clock.ts";
 
 /** With these pauses some three seconds, longer than a coordinator needs to end a transaction. */
@@ -32,7 +31,8 @@ export class SendGuard {
 
   /** Makes a request of the send. Rejects without making it when another one of the same send has failed. */
   carryOut = async (ask: () => Promise<unknown>): Promise<unknown> => {
-    if (this.#hasFailed) throw new KafkaJSNonRetriableError("a send is not repeated inside of a transaction");
+    // Not one of kafkajs's own errors, so it gives up.
+    if (this.#hasFailed) throw new Error("a send is not repeated inside of a transaction");
     try {
       return await this.#untilFree(ask);
     } catch (error) {

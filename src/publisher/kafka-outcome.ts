@@ -74,12 +74,14 @@ export function refusalOf(errorCode: number): Refusal | undefined {
 }
 
 /**
+ * Two answers for one partition are two writes, whatever made kafkajs send it twice.
+ *
  * `previousOffset`: the last offset acked for this partition by the same producer. An offset at or
  * below it cannot be this batch's: the broker took it for a duplicate of an older one and wrote
  * nothing. Acking it would delete rows that Kafka does not have.
  */
 export function judge(
-  answer: PartitionAnswer | undefined,
+  [answer, another]: readonly PartitionAnswer[],
   messages: number,
   previousOffset: bigint | undefined,
 ): SlotOutcome {
@@ -87,6 +89,9 @@ export function judge(
     return { kind: "unknown", trouble: "the send ended well but holds no answer for a partition" };
   }
   const { topicName, partition, errorCode, baseOffset } = answer;
+  if (another !== undefined) {
+    return { kind: "unknown", trouble: `${topicName}/${partition} was written more than once by one send` };
+  }
   if (errorCode !== 0) {
     const refusal = refusalOf(errorCode);
     if (refusal !== undefined) return { kind: "refused", refusal, code: errorCode };

@@ -21,6 +21,7 @@ import {
   type SlotOutcome,
   troubleOf,
 } from "./kafka-outcome.ts";
+import { SendGuard } from "./kafka-send-guard.ts";
 import { Sockets } from "./kafka-sockets.ts";
 import { type MetadataResponse, readResponses } from "./kafkajs-repairs.ts";
 import type { PublisherRemark } from "./publisher.ts";
@@ -40,6 +41,8 @@ export type ProducerDesk = Pick<Producer, "connect" | "sendBatch" | "disconnect"
 export interface ProducerMake<Desk> {
   readonly client: (options: KafkaOptions, brokers: readonly string[]) => KafkaConfig;
   readonly desk: (kafka: Kafka) => Desk;
+  /** kafkajs repeats the sends of this desk by itself, and has to be kept from it. */
+  readonly isRepeating?: boolean;
 }
 
 export const plainMake: ProducerMake<ProducerDesk> = {
@@ -53,6 +56,7 @@ export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
   readonly #sockets = new Sockets();
   readonly #desk: Desk;
   readonly #brokers: string;
+  readonly #guard: SendGuard;
   readonly #asked = new Set<string>();
   readonly #sightings = new Map<string, TopicSighting>();
   readonly #lastOffsets = new Map<string, bigint>();
@@ -60,7 +64,7 @@ export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
   #isStale = false;
 
   constructor(
-    { client, desk }: ProducerMake<Desk>,
+    { client, desk, isRepeating = false }: ProducerMake<Desk>,
     options: KafkaOptions,
     brokers: readonly string[],
     remark: (remark: PublisherRemark) => void,
@@ -69,9 +73,11 @@ export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
     this.#options = options;
     this.#calls = new KafkaCalls(this.#sockets, options, clock);
     this.#brokers = brokers[0] ?? "";
+    this.#guard = new SendGuard(clock);
     readResponses(this.#sockets.factory, {
       readMetadata: (metadata) => this.#noteTopics(metadata),
       coordinators: new Map(),
+      ...(isRepeating ? { carryOut: this.#guard.carryOut } : undefined),
     });
     const kafka = new Kafka({
       ...client(options, brokers),
@@ -128,6 +134,7 @@ export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
   /** Sends one chunk; one outcome for each slot, in the same order. Throws only PUBLISH_STUCK. */
   async send(slots: readonly Slot[]): Promise<readonly SlotOutcome[]> {
     const { requestTimeoutMs, compression } = this.#options;
+    this.#guard.begin();
     const settled = await this.#calls.settle(
       "send",
       this.#desk.sendBatch({
@@ -154,10 +161,14 @@ export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
   }
 
   #judgeAll(slots: readonly Slot[], answers: readonly PartitionAnswer[]): readonly SlotOutcome[] {
-    const byPlace = new Map(answers.map((answer) => [placeOf(answer.topicName, answer.partition), answer]));
+    const byPlace = new Map<string, PartitionAnswer[]>();
+    for (const answer of answers) {
+      const place = placeOf(answer.topicName, answer.partition);
+      byPlace.set(place, [...(byPlace.get(place) ?? []), answer]);
+    }
     return slots.map(({ topic, partition, messages }) => {
       const place = placeOf(topic, partition);
-      const outcome = judge(byPlace.get(place), messages.length, this.#lastOffsets.get(place));
+      const outcome = judge(byPlace.get(place) ?? [], messages.length, this.#lastOffsets.get(place));
       if (outcome.kind === "acked") this.#lastOffsets.set(place, outcome.lastOffset);
       if (outcome.kind === "unknown") this.#isSpent = true;
       if (outcome.kind === "refused" && outcome.refusal.cause === "topic") this.#isStale = true;

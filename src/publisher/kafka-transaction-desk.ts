@@ -11,11 +11,10 @@ import type { ProducerDesk, ProducerMake } from "./kafka-producer.ts";
 import { isNotYet } from "./kafkajs-repairs.ts";
 
 /**
- * kafkajs repeats inside of a transaction, and has to: right after a commit the broker answers
- * CONCURRENT_TRANSACTIONS until it has carried the commit out, some milliseconds later. The first pause is
- * short, because kafkajs's own of 300 ms would be the price of every transaction. Repeating is safe
- * here as it is not outside: the broker knows a repeated record batch by its sequence number, and whatever
- * still goes wrong ends the transaction and the producer with it.
+ * For taking over, and for the number: right after a commit the broker answers CONCURRENT_TRANSACTIONS until
+ * it has carried the commit out, some milliseconds later. The first pause is short, because kafkajs's own of
+ * 300 ms would be the price of every transaction. kafkajs does not let a transactional producer go without
+ * repeating its sends as well; `kafka-send-guard.ts` does not let it.
  */
 const retry = { retries: 8, initialRetryTime: 8, factor: 0, multiplier: 1.6, maxRetryTime: 200 };
 
@@ -102,6 +101,7 @@ export function transactionalMake(
   clock: Clock,
 ): ProducerMake<TransactionDesk> {
   return {
+    isRepeating: true,
     client: transactionalClientConfigOf,
     desk: (kafka: Kafka) =>
       new TransactionDesk(

@@ -187,10 +187,16 @@ function aborted(thrown: unknown): CommitOutcome {
   return { kind: "aborted", isRefused: false, rejections: [], trouble: troubleOf(thrown) };
 }
 
-/** kafkajs calls it an error when it waits for the transaction before; it does so after nearly every one. */
+/**
+ * kafkajs calls it an error when it waits for the transaction before; it does so after nearly every one. What
+ * is more than waiting comes back as the trouble of the call.
+ */
 function withoutWaits(remark: (remark: PublisherRemark) => void): (remark: PublisherRemark) => void {
   return ({ level, message }) => {
-    const isWait = /concurrent transaction|ongoing transaction|CONCURRENT_TRANSACTIONS/i.test(message);
+    const isWait =
+      /concurrent transaction|concurrent operation|ongoing transaction|Response (InitProducerId|AddPartitionsToTxn)\(/i.test(
+        message,
+      );
     const isOld = message.includes("Limiting retries for the idempotent producer");
     if (!isOld) remark({ level: isWait ? "debug" : level, message });
   };

@@ -33,6 +33,8 @@ export interface ResponseReader {
   replaceOffsetFetch?(): Exchange;
   /** Where the answers to "who coordinates?" are kept, while they hold. */
   readonly coordinators?: Map<string, unknown>;
+  /** Makes a request that belongs to a send: once, several times, or not at all. */
+  carryOut?(ask: () => Promise<unknown>): Promise<unknown>;
 }
 
 export interface MetadataResponse {
@@ -110,12 +112,16 @@ function passAnswersOn({ prototype }: ClassOf<ConnectionPool>): void {
   prototype.send = async function (this: ConnectionPool, exchange: Exchange) {
     const reader = readers.get(this.socketFactory);
     if (reader === undefined) return send.call(this, exchange);
-    try {
-      return await send.call(this, readBy(reader, exchange));
-    } catch (error) {
-      if (!isNotYet(error)) reader.coordinators?.clear();
-      throw error;
-    }
+    const ask = async () => {
+      try {
+        return await send.call(this, readBy(reader, exchange));
+      } catch (error) {
+        if (!isNotYet(error)) reader.coordinators?.clear();
+        throw error;
+      }
+    };
+    const isOfSend = sendRequests.includes(exchange.request.apiName);
+    return isOfSend && reader.carryOut !== undefined ? reader.carryOut(ask) : ask();
   };
 }
 
@@ -134,6 +140,9 @@ function rememberCoordinators({ prototype }: ClassOf<Broker>): void {
     return answer;
   };
 }
+
+/** What a send consists of. */
+const sendRequests: readonly string[] = ["AddPartitionsToTxn", "Produce"];
 
 function readBy(reader: ResponseReader, exchange: Exchange): Exchange {
   const { request, response } = exchange;

@@ -9,6 +9,8 @@ export interface Losses {
   readonly reported: number;
   /** Of those, the ones that are in the topic after all. */
   readonly arrived: number;
+  /** What the checker may find missing: it is all reported, or a violation here. */
+  readonly bounds: { readonly missingMax: number };
   readonly violations: readonly string[];
   readonly note: string;
 }
@@ -34,6 +36,7 @@ export function lossesOf(
     missing: missing.length,
     reported: reported.size,
     arrived,
+    bounds: { missingMax: missing.length },
     violations:
       silent.length === 0
         ? []

@@ -30,7 +30,7 @@ function withDesks(
   deskOf: (producer: Producer) => TransactionDesk,
 ): ProducerMake<TransactionDesk> {
   return {
-    client: make.client,
+    ...make,
     desk: (kafka) => {
       let made: Producer | undefined;
       const watched = changed(kafka, {
@@ -125,10 +125,45 @@ class LossyDesk extends DeskBefore {
   };
 }
 
-export function losing(lose: () => boolean, isBelieved: boolean): SuccessionMaker {
+/**
+ * Sends a partition twice in one transaction, as kafkajs does when its leader moves while the part of another
+ * broker is repeated. `isBelieved`: nobody sees that there are two answers.
+ */
+class DoublingDesk extends DeskBefore {
+  readonly #double: () => boolean;
+  readonly #isBelieved: boolean;
+
+  constructor(producer: Producer, double: () => boolean, isBelieved: boolean) {
+    super(producer);
+    this.#double = double;
+    this.#isBelieved = isBelieved;
+  }
+
+  override sendBatch: ProducerDesk["sendBatch"] = async (batch) => {
+    const answers = await this.inner.sendBatch(batch);
+    const [first] = batch.topicMessages ?? [];
+    const partition = first?.messages[0]?.partition;
+    if (first === undefined || partition === undefined || !this.#double()) return answers;
+    const messages = first.messages.filter((message) => message.partition === partition);
+    const again = await this.inner.sendBatch({ ...batch, topicMessages: [{ topic: first.topic, messages }] });
+    return this.#isBelieved ? answers : [...answers, ...again];
+  };
+}
+
+/** Producers with one of these desks; `strike` says whether this send is the one. */
+function desksOf(
+  Desk: new (producer: Producer, strike: () => boolean, isBelieved: boolean) => TransactionDesk,
+  strike: () => boolean,
+  isBelieved: boolean,
+): SuccessionMaker {
   return (make, ...rest) =>
     new ProducerSuccession(
-      withDesks(make, (producer) => new LossyDesk(producer, lose, isBelieved)),
+      withDesks(make, (producer) => new Desk(producer, strike, isBelieved)),
       ...rest,
     );
 }
+
+export const losing = (strike: () => boolean, isBelieved: boolean) => desksOf(LossyDesk, strike, isBelieved);
+
+export const doubling = (strike: () => boolean, isBelieved: boolean) =>
+  desksOf(DoublingDesk, strike, isBelieved);

@@ -186,14 +186,7 @@ export class Scene {
     return this.#count("undispatched_events");
   }
 
-  committed(): Promise<number> {
-    return this.#count("fault_audit");
-  }
-
-  /**
-   * I8: whatever was committed and is not in the table any more must be in Kafka already. Not asked of
-   * at-most-once, which deletes first.
-   */
+  /** I8: what was committed and is not in the table must be in Kafka. At-most-once deletes first. */
   async checkpoint(): Promise<number> {
     const removed = await removedFrom(this.client);
     if (this.delivery === "at-most-once") return removed.length;
@@ -227,15 +220,12 @@ export class Scene {
     await this.sampler.stop();
     const audited = await auditedBy(this.client);
     const records = await this.evidence.consumed();
-    let held = boundsUnder(this.delivery, bounds);
-    if (this.delivery === "at-most-once") {
-      const losses = lossesOf(audited, records, this.crew.members);
-      this.violations.push(...losses.violations);
-      this.notes.push(losses.note);
-      held = { ...held, missingMax: losses.missing };
-    }
+    const losses =
+      this.delivery === "at-most-once" ? lossesOf(audited, records, this.crew.members) : undefined;
+    if (losses !== undefined) this.notes.push(losses.note);
+    const held = { ...boundsUnder(this.delivery, bounds), ...losses?.bounds };
     return summarise(judge(audited, records), held, {
-      violations: [...this.violations, ...this.sampler.violations],
+      violations: [...this.violations, ...this.sampler.violations, ...(losses?.violations ?? [])],
       notes: this.notes,
       crashes: this.crew.crashes,
       connectionsMax: this.sampler.connectionsMax,

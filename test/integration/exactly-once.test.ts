@@ -7,6 +7,8 @@ import pg from "pg";
 import { afterEach, describe, expect, inject, it } from "vitest";
 import { migratedDatabase } from "../support/migrated-database.ts";
 import { judgeDeliveries, type Truth } from "../support/order.ts";
+import { startProxiedKafka } from "../support/proxied-kafka.ts";
+import { kafkaApis } from "../support/proxy.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { createTopics, readTopic, uniqueTopic } from "../support/topics.ts";
 import { seeded, writeConcurrently } from "../support/writers.ts";
@@ -60,6 +62,52 @@ describe("exactly-once delivery", () => {
     console.log(`seed ${seed}: ${written.length} events, ${kills} kills, ${all.duplicates} records aborted`);
     expect(await judged("committed")).toEqual({ missing: 0, phantom: 0, inversions: 0, duplicates: 0 });
     await database.drop();
+  });
+
+  it("starts, and takes over, while the transaction of a dead relay is still open", {
+    timeout: 120_000,
+  }, async () => {
+    const proxied = await startProxiedKafka();
+    const database = await migratedDatabase();
+    const topic = uniqueTopic("left-open");
+    await createTopics(proxied.direct, [{ topic, partitions: 6 }]);
+    const start = () =>
+      new RelayProcess({
+        DATABASE_URL: database.url,
+        KAFKA_BROKERS: proxied.brokers.join(","),
+        OUTRIDER_DELIVERY: "exactly-once",
+        OUTRIDER_LOG_LEVEL: "debug",
+        OUTRIDER_LEASE_TTL_MS: "1000",
+        OUTRIDER_LEASE_RENEW_MS: "200",
+        // Nobody but the next owner ends it while this test runs.
+        OUTRIDER_KAFKA_TRANSACTION_TIMEOUT_MS: "600000",
+      });
+    const load = { url: database.url, writers: 4, aggregates: 20, holdMsMax: 5, topic, seed: 1 };
+    const first = start();
+    const written = await writeConcurrently({ ...load, events: 50 });
+    await emptied(database.url);
+    const held = proxied.proxy.holdNextRequest({ apiKey: kafkaApis.endTxn });
+    written.push(...(await writeConcurrently({ ...load, events: 50, seed: 2 })));
+    await held.happened;
+    await first.end("SIGKILL");
+    held.drop();
+    const second = start();
+    expect(await second.heard("batch-resolved")).toMatchObject({ isCommitted: false });
+    await emptied(database.url);
+    expect((await second.end("SIGTERM")).code).toBe(0);
+    const received = await readTopic(proxied.direct, topic, { isolation: "committed" });
+    const delivered = received.map(({ key, headers }) => ({
+      aggregateId: String(key),
+      eventId: String(headers.event_id),
+    }));
+    expect(judgeDeliveries(written, delivered)).toEqual({
+      missing: 0,
+      phantom: 0,
+      inversions: 0,
+      duplicates: 0,
+    });
+    await database.drop();
+    await proxied.stop();
   });
 });
 

@@ -68,7 +68,7 @@ const table = {
     "topic",
   ),
   outrider_events_resent_total: counter(
-    "Events sent again after an unknown outcome: at most so many duplicates came from this relay's retries.",
+    "Events acknowledged after an attempt with an unknown outcome: so many may be there twice, at most.",
     "topic",
   ),
   outrider_batch_events: histogram("Events acknowledged by one call of the publisher.", batchSizes),

@@ -27,8 +27,8 @@ export type Announcement =
       readonly durationMs: number;
     }
   /**
-   * One attempt to publish: `events` were acked. `resent` were sent before with an unknown outcome, so that
-   * some of them may be there twice. `batch` is for counting and tracing, and can be read only now.
+   * One attempt to publish: `events` were acked, and `resent` of them had been tried before with an unknown
+   * outcome, so that they may be there twice.
    */
   | {
       readonly type: "batch-published";
@@ -37,6 +37,7 @@ export type Announcement =
       readonly unknown: number;
       readonly resent: number;
       readonly durationMs: number;
+      /** For counting and tracing; empty once every listener has been told. */
       readonly batch: PublishedBatch;
     }
   /** `events` rows were deleted; `gone` of those acked were no longer there. */

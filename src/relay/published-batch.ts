@@ -13,7 +13,7 @@ export type Outcome = "acked" | "rejected" | "unknown" | "held";
 export interface PublishedEvent {
   readonly topic: string;
   readonly outcome: Outcome;
-  /** Sent before, with an outcome that nobody knows: perhaps it is there twice now. */
+  /** Acked, and sent before with an outcome that nobody knows: perhaps it is there twice now. */
   readonly isResent: boolean;
   /** `created_at` in milliseconds since 1970, as the database's clock said; undefined before year 1. */
   readonly createdAtMs: number | undefined;
@@ -41,20 +41,25 @@ export class PublishedBatch {
     this.#resent = resent;
   }
 
-  /** Those of the batch that were sent before with an unknown outcome. */
+  /** Those that were acked now and sent before with an unknown outcome. */
   get resentCount(): number {
-    if (this.#resent.size === 0) return 0;
-    return this.#messages.reduce((count, { event }) => count + (this.#resent.has(event) ? 1 : 0), 0);
+    let count = 0;
+    if (this.#resent.size > 0)
+      this.forEach(({ isResent }) => {
+        if (isResent) count += 1;
+      });
+    return count;
   }
 
   /** Shows each event once, in the order of sending. After the announcement there is nothing left to show. */
   forEach(see: (event: PublishedEvent) => void): void {
     const outcomeOf = this.#outcomes();
     for (const { event, topic, timestamp, headers } of this.#messages) {
+      const outcome = outcomeOf(event);
       see({
         topic,
-        outcome: outcomeOf(event),
-        isResent: this.#resent.size > 0 && this.#resent.has(event),
+        outcome,
+        isResent: this.#resent.size > 0 && outcome === "acked" && this.#resent.has(event),
         createdAtMs: timestamp === undefined ? undefined : Number(timestamp),
         traceparent: headers.traceparent,
       });

@@ -1,7 +1,8 @@
 /**
  * Figures that are no tests: what an idle relay costs, what a large backlog costs in memory, what a poll
- * reads when vacuum is held back, and what the inbox holds and costs.
- * `npm run measure -- idle | backlog | dead-tuples | inbox`; the last line is one JSON object.
+ * reads when vacuum is held back, what the inbox holds and costs, and what a scrape under load brings.
+ * `npm run measure -- idle | backlog | dead-tuples | inbox | scrape [--minutes 10]`; the last line is one
+ * JSON object.
  */
 import { readFileSync } from "node:fs";
 import pg from "pg";
@@ -16,6 +17,7 @@ import { databaseConfig } from "../support/migrated-database.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { createTopics, uniqueTopic } from "../support/topics.ts";
 import { measureInbox } from "./inbox.ts";
+import { measureScrape } from "./scrape.ts";
 
 /** `getconf CLK_TCK` on every Linux that Node.js runs on. */
 const ticksPerSecond = 100;
@@ -149,6 +151,7 @@ const measurements: Readonly<Record<string, (parts: Parts) => Promise<object>>> 
   backlog,
   "dead-tuples": deadTuples,
   inbox: measureInbox,
+  scrape: measureScrape,
 };
 
 async function main(): Promise<void> {

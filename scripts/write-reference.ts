@@ -1,18 +1,15 @@
 /**
- * Writes the generated parts of the README: settings, error codes and exit codes, each between two
- * markers. `npx tsx scripts/write-reference.ts` after a change of one of the tables; a test compares.
+ * Writes the generated parts of the README (settings, error codes, exit codes) and of
+ * docs/observability.md, each between two markers. `npx tsx scripts/write-reference.ts` after a change of one of the tables; a test compares.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { errorTable, exitCodes } from "../src/foundation/errors.ts";
 import { configKeys, flagOf, type Key } from "../src/service/config-keys.ts";
+import { row, withParts } from "./markdown.ts";
+import { observabilityParts, observabilityPath } from "./observability-reference.ts";
 
 export const readmePath = fileURLToPath(new URL("../README.md", import.meta.url));
-
-/** A line of a Markdown table; a bar inside a cell would end it. */
-function row(...cells: readonly string[]): string {
-  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
-}
 
 function settings(): string {
   const lines = Object.values<Key>(configKeys).map((key) =>
@@ -82,14 +79,11 @@ const parts: Readonly<Record<string, () => string>> = { settings, exits, errors 
 
 /** The README with every generated part as it should be. @throws Error when a marker is missing. */
 export function withReference(readme: string): string {
-  return Object.entries(parts).reduce((text, [name, render]) => {
-    const [begin, end] = [`<!-- ${name}: generated -->\n`, `\n<!-- ${name}: end -->`];
-    const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-    if (from === -1 || to < from) throw new Error(`README.md has no markers for "${name}"`);
-    return text.slice(0, from + begin.length) + render() + text.slice(to);
-  }, readme);
+  return withParts(readme, parts);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(readmePath, withReference(readFileSync(readmePath, "utf8")));
+  const page = readFileSync(observabilityPath, "utf8");
+  writeFileSync(observabilityPath, withParts(page, observabilityParts));
 }

@@ -80,6 +80,10 @@ export const errorTable = {
     exit: "unavailable",
     meaning: "An audit could not read far enough to judge everything that it saw.",
   },
+  HTTP_REFUSED: {
+    exit: "refused",
+    meaning: "The address for probes and metrics cannot be listened on; nothing was relayed.",
+  },
   INVARIANT: { exit: "bug", meaning: "Outrider contradicts itself; please report it." },
 } as const satisfies Record<string, ErrorRow>;
 

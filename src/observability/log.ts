@@ -1,14 +1,18 @@
 /**
  * The log: one JSON object a line, made from the relay's announcements. Nothing here ever sees a
- * payload, and errors arrive as sentences, so neither payload nor secret can reach a line.
+ * payload, and errors arrive as sentences; what a driver may put into such a sentence is struck out
+ * (`redaction.ts`). Every field is described in docs/observability.md.
  */
 import { type DestinationStream, destination, type Level, type Logger, pino, stdTimeFunctions } from "pino";
 import type { Announcement, AnnouncementType, Listener } from "../relay/announcements.ts";
+import { type IdStyle, idWriter, redactedPaths, struckOut } from "./redaction.ts";
 
 interface LogOptions {
   readonly level: Level | "silent";
   readonly instance: string;
   readonly version: string;
+  /** Strikes secrets out of a text. */
+  readonly redact: (text: string) => string;
 }
 
 /** Writes to standard output, or to standard error when events go to standard output. */
@@ -20,9 +24,29 @@ export function openLog(options: LogOptions, stream: "stdout" | "stderr" | Desti
       level: options.level,
       base: { service: "outrider", version: options.version, instance: options.instance },
       timestamp: stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
+      formatters: {
+        level: (label) => ({ level: label }),
+        log: (fields) => mapTexts(fields, options.redact),
+      },
+      redact: { paths: [...redactedPaths], censor: struckOut },
+      hooks: {
+        logMethod(args, method) {
+          const redacted = args.map((arg) => (typeof arg === "string" ? options.redact(arg) : arg));
+          method.apply(this, redacted as Parameters<typeof method>);
+        },
+      },
     },
     target,
+  );
+}
+
+/** The fields of a line with every text on the first level changed. */
+function mapTexts(
+  fields: Record<string, unknown>,
+  change: (text: string) => string,
+): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, typeof value === "string" ? change(value) : value]),
   );
 }
 
@@ -112,12 +136,32 @@ const lines: { readonly [T in AnnouncementType]: readonly [Level, Sentence<T>] }
   "backlog-counted": ["info", ({ events, isMore }) => `${isMore ? "more than " : ""}${events} event(s) wait`],
 };
 
+/** The level that an announcement is written at. */
+export function levelOf(type: AnnouncementType): Level {
+  return lines[type][0];
+}
+
+/** Fields that hold ids of the application: one, or a list of them. */
+const idFields = ["eventId", "eventIds", "aggregateId"] as const;
+
+function withIds(fields: Record<string, unknown>, write: (id: string) => string | undefined): object {
+  const changed = { ...fields };
+  for (const name of idFields) {
+    const value = fields[name];
+    if (typeof value === "string") changed[name] = write(value);
+    if (Array.isArray(value)) changed[name] = value.flatMap((id) => write(String(id)) ?? []);
+  }
+  return changed;
+}
+
 /** A listener that writes each announcement, with its fields, at its level. */
-export function logListener(log: Logger): Listener {
+export function logListener(log: Logger, ids: IdStyle): Listener {
+  const write = idWriter(ids);
+  const shown = (fields: Record<string, unknown>) => (ids === "plain" ? fields : withIds(fields, write));
   return <T extends AnnouncementType>(announcement: Extract<Announcement, { type: T }>) => {
     const [level, sentence] = lines[announcement.type as T] as readonly [Level, Sentence<T>];
     if (!log.isLevelEnabled(level)) return;
     const { type, ...fields } = announcement;
-    log[level]({ event: type, ...fields }, sentence(announcement));
+    log[level]({ event: type, ...shown(fields) }, sentence(announcement));
   };
 }

@@ -5,6 +5,7 @@
 import type { RejectionReason } from "../event/delivery.ts";
 import type { Term } from "../lease/lease.ts";
 import type { LeaseChange } from "../lease/lease-keeper.ts";
+import type { PublishedBatch } from "./published-batch.ts";
 
 export type Announcement =
   /** The table is fit, the broker is there, the first claim is about to be made. */
@@ -13,20 +14,31 @@ export type Announcement =
   | { readonly type: "relay-stopping" }
   /** Nothing of the relay runs any more. */
   | { readonly type: "relay-stopped"; readonly publishedTotal: number; readonly removedTotal: number }
-  /** One look and one claim. `fenceLagMs`: how far the fence stands behind the database's clock. */
+  /**
+   * One look and one claim. `fenceLagMs`: how far the fence stands behind the database's clock, which read
+   * `databaseClockMs` (milliseconds since 1970) at the look.
+   */
   | {
       readonly type: "polled";
       readonly events: number;
       readonly bytes: number;
       readonly fenceLagMs: number;
+      readonly databaseClockMs: number;
       readonly durationMs: number;
     }
+  /**
+   * One attempt to publish: `events` were acked, and `resent` of them had been tried before with an unknown
+   * outcome, so that they may be there twice.
+   */
   | {
       readonly type: "batch-published";
       readonly events: number;
       readonly rejected: number;
       readonly unknown: number;
+      readonly resent: number;
       readonly durationMs: number;
+      /** For counting and tracing; empty once every listener has been told. */
+      readonly batch: PublishedBatch;
     }
   /** `events` rows were deleted; `gone` of those acked were no longer there. */
   | {
@@ -55,9 +67,11 @@ export type Announcement =
     }
   /** PostgreSQL went away; said once, then silence until it is back. */
   | { readonly type: "outbox-lost"; readonly message: string }
+  /** PostgreSQL answers again. */
   | { readonly type: "outbox-back"; readonly outageMs: number }
   /** Kafka went away or left an outcome unknown; said once, then silence until it is back. */
   | { readonly type: "broker-lost"; readonly message: string }
+  /** Kafka answers again. */
   | { readonly type: "broker-back"; readonly outageMs: number }
   /** Shards came or went. `taken`, `lost` and `handedBack` name shards with their terms, as shard:term. */
   | {
@@ -80,6 +94,7 @@ export type Announcement =
       readonly attempts: number;
       readonly retryInMs: number;
     }
+  /** A blocked aggregate flows again: its event was accepted, was given up, or is gone. */
   | { readonly type: "aggregate-unblocked"; readonly aggregateId: string; readonly attempts: number }
   /** An event was given up and moved to the dead letters; its aggregate goes on without it. */
   | {
@@ -129,6 +144,7 @@ export type Announcement =
     }
   /** Everything behind the cursors was looked at; they went back to what was found there. */
   | { readonly type: "swept" }
+  /** How many events wait; `isMore` when the count stopped at its limit. `oldestAgeMs` is null when none waits. */
   | {
       readonly type: "backlog-counted";
       readonly events: number;
@@ -154,6 +170,7 @@ export class Announcements {
 
   announce(announcement: Announcement): void {
     for (const listener of this.#listeners) listener(announcement);
+    if (announcement.type === "batch-published") announcement.batch.release();
   }
 }
 

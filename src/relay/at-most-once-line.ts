@@ -18,6 +18,7 @@ import type { Publisher } from "../publisher/publisher.ts";
 import { keepEvents, withinShards } from "./lanes.ts";
 import { awaitBroker, insist, type Line, type LineOwner, type LineParts, type LineTotals } from "./line.ts";
 import { Outage } from "./outage.ts";
+import { PublishedBatch } from "./published-batch.ts";
 
 export interface AtMostOnceParts extends LineParts {
   readonly group: number;
@@ -43,8 +44,8 @@ export class AtMostOnceLine implements Line {
   constructor(parts: AtMostOnceParts, owner: LineOwner) {
     this.#parts = parts;
     this.#owner = owner;
-    this.#bookOutage = new Outage("outbox", parts, owner.timing);
-    this.#brokerOutage = new Outage("broker", parts, owner.timing);
+    this.#bookOutage = new Outage("outbox", { ...parts, beat: owner.beat }, owner.timing);
+    this.#brokerOutage = new Outage("broker", { ...parts, beat: owner.beat }, owner.timing);
   }
 
   get totals(): LineTotals {
@@ -130,16 +131,25 @@ export class AtMostOnceLine implements Line {
     for (let rest = batch; rest.length > 0; ) {
       const startedMs = clock.monotonicMs();
       const report = await publisher.publish(rest);
-      this.#tell(report, clock.monotonicMs() - startedMs);
+      this.#tell(rest, report, clock.monotonicMs() - startedMs);
       rest = keepEvents(rest, report.held);
     }
   }
 
-  #tell({ acks, rejections, unknowns, trouble }: Report, durationMs: number): void {
+  #tell(messages: readonly Message[], report: Report, durationMs: number): void {
     const { announcements } = this.#parts;
+    const { acks, rejections, unknowns, trouble } = report;
+    const batch = new PublishedBatch(messages, report);
     this.#publishedTotal += acks.length;
     const counts = { rejected: rejections.length, unknown: unknowns.length };
-    announcements.announce({ type: "batch-published", events: acks.length, ...counts, durationMs });
+    announcements.announce({
+      type: "batch-published",
+      events: acks.length,
+      ...counts,
+      resent: 0,
+      durationMs,
+      batch,
+    });
     const lost: readonly OutboxEvent[] = [...rejections.map(({ event }) => event), ...unknowns];
     if (lost.length === 0) return;
     const message = trouble ?? rejections[0]?.message ?? "";

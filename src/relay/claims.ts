@@ -68,6 +68,7 @@ export class Claims {
       events: claim.events.length,
       bytes,
       fenceLagMs: (mark.clock - mark.fence) / 1000,
+      databaseClockMs: mark.clock / 1000,
       durationMs: clock.monotonicMs() - startedMs,
     });
     const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0;

@@ -11,12 +11,14 @@
  * said yes or no. Nothing else of those aggregates is published before.
  */
 import type { Ack, Rejection, Report } from "../event/delivery.ts";
+import type { OutboxEvent } from "../event/event.ts";
 import type { Message } from "../event/message.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { keepEvents, withinShards } from "./lanes.ts";
 import { awaitBroker, insist, type Line, type LineOwner, type LineParts, type LineTotals } from "./line.ts";
 import { Outage } from "./outage.ts";
+import { PublishedBatch } from "./published-batch.ts";
 
 export interface DeliveryParts extends LineParts {
   readonly outbox: Outbox;
@@ -32,11 +34,11 @@ export class DeliveryLine implements Line {
   #publishedTotal = 0;
   #removedTotal = 0;
 
-  constructor(parts: DeliveryParts, { timing, signal }: LineOwner) {
+  constructor(parts: DeliveryParts, { timing, signal, beat }: LineOwner) {
     this.#parts = parts;
     this.#signal = signal;
-    this.#brokerOutage = new Outage("broker", parts, timing);
-    this.#removalOutage = new Outage("outbox", parts, timing);
+    this.#brokerOutage = new Outage("broker", { ...parts, beat }, timing);
+    this.#removalOutage = new Outage("outbox", { ...parts, beat }, timing);
   }
 
   get totals(): LineTotals {
@@ -58,11 +60,12 @@ export class DeliveryLine implements Line {
     mayPublish: (shard: number) => boolean,
   ): Promise<readonly Rejection[]> {
     const rejections: Rejection[] = [];
+    const doubtful = new Set<OutboxEvent>();
     let rest: readonly Message[] = messages;
     for (;;) {
       rest = withinShards(rest, mayPublish);
       if (rest.length === 0) break;
-      const report = await this.#publishOnce(rest);
+      const report = await this.#publishOnce(rest, doubtful);
       rejections.push(...report.rejections);
       await this.#handOver(report.acks);
       if (report.unknowns.length === 0) {
@@ -71,6 +74,7 @@ export class DeliveryLine implements Line {
       }
       await this.#brokerOutage.wait(report.trouble ?? "the outcome is unknown", this.#signal);
       if (this.#signal.aborted) break;
+      for (const event of report.unknowns) doubtful.add(event);
       // Held events behind an unknown one are due as well; behind a rejected one they stay.
       const stopped = new Set(report.rejections.map(({ event }) => event.aggregateId));
       const held = report.held.filter(({ aggregateId }) => !stopped.has(aggregateId));
@@ -79,17 +83,20 @@ export class DeliveryLine implements Line {
     return rejections;
   }
 
-  async #publishOnce(messages: readonly Message[]): Promise<Report> {
+  async #publishOnce(messages: readonly Message[], doubtful: ReadonlySet<OutboxEvent>): Promise<Report> {
     const { clock, publisher, announcements } = this.#parts;
     const startedMs = clock.monotonicMs();
     const report = await publisher.publish(messages);
     this.#publishedTotal += report.acks.length;
+    const batch = new PublishedBatch(messages, report, doubtful);
     announcements.announce({
       type: "batch-published",
       events: report.acks.length,
       rejected: report.rejections.length,
       unknown: report.unknowns.length,
+      resent: batch.resentCount,
       durationMs: clock.monotonicMs() - startedMs,
+      batch,
     });
     return report;
   }

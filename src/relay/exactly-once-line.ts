@@ -24,6 +24,7 @@ import type { CommitOutcome, TransactionalPublisher } from "../publisher/transac
 import { beforeRejected, keepEvents, withinShards } from "./lanes.ts";
 import { awaitBroker, insist, type Line, type LineOwner, type LineParts, type LineTotals } from "./line.ts";
 import { Outage } from "./outage.ts";
+import { type Failures, PublishedBatch } from "./published-batch.ts";
 
 export interface ExactlyOnceParts extends LineParts {
   readonly group: number;
@@ -56,8 +57,8 @@ export class ExactlyOnceLine implements Line {
   constructor(parts: ExactlyOnceParts, owner: LineOwner) {
     this.#parts = parts;
     this.#owner = owner;
-    this.#bookOutage = new Outage("outbox", parts, owner.timing);
-    this.#brokerOutage = new Outage("broker", parts, owner.timing);
+    this.#bookOutage = new Outage("outbox", { ...parts, beat: owner.beat }, owner.timing);
+    this.#brokerOutage = new Outage("broker", { ...parts, beat: owner.beat }, owner.timing);
   }
 
   get totals(): LineTotals {
@@ -198,7 +199,7 @@ export class ExactlyOnceLine implements Line {
     // After a failure the takeover has found out: the batch was there, or it never will be.
     const isCommitted =
       outcome.kind === "committed" || (this.#seat !== undefined && this.#progress >= number);
-    this.#tell(outcome, isCommitted ? rows.length : 0, rows.length, clock.monotonicMs() - startedMs);
+    this.#tell(outcome, sendable, isCommitted, clock.monotonicMs() - startedMs);
     if (isCommitted) return "committed";
     if (this.#seat === undefined) return "lost";
     return { rejections: outcome.kind === "aborted" ? outcome.rejections : [] };
@@ -209,18 +210,26 @@ export class ExactlyOnceLine implements Line {
     return "lost";
   }
 
-  #tell(outcome: CommitOutcome, acked: number, events: number, durationMs: number): void {
-    const rejected = outcome.kind === "aborted" ? outcome.rejections.length : 0;
-    const unknown = acked > 0 || rejected > 0 ? 0 : events;
+  #tell(
+    outcome: CommitOutcome,
+    messages: readonly Message[],
+    isCommitted: boolean,
+    durationMs: number,
+  ): void {
+    const acked = isCommitted ? messages.length : 0;
+    const failures = failuresOf(outcome, messages, isCommitted);
     this.#publishedTotal += acked;
     this.#parts.announcements.announce({
       type: "batch-published",
       events: acked,
-      rejected,
-      unknown,
+      rejected: failures.rejections.length,
+      unknown: failures.unknowns.length,
+      // Whatever was sent before was aborted, or this batch would not have been sent.
+      resent: 0,
       durationMs,
+      batch: new PublishedBatch(messages, failures),
     });
-    if (acked > 0) this.#brokerOutage.end();
+    if (isCommitted) this.#brokerOutage.end();
   }
 
   #noteRemoved(settled: SettledBatch | null, removed: number): void {
@@ -254,6 +263,17 @@ export class ExactlyOnceLine implements Line {
   settle(): Promise<void> {
     return this.rest();
   }
+}
+
+/** All or nothing: what was not committed is held when the cause has a name, and unknown otherwise. */
+function failuresOf(outcome: CommitOutcome, messages: readonly Message[], isCommitted: boolean): Failures {
+  if (isCommitted) return { rejections: [], unknowns: [], held: [] };
+  const rejections = outcome.kind === "aborted" ? outcome.rejections : [];
+  const rejected = new Set(rejections.map(({ event }) => event));
+  const rest = messages.flatMap(({ event }) => (rejected.has(event) ? [] : [event]));
+  return rejections.length > 0
+    ? { rejections, unknowns: [], held: rest }
+    : { rejections, unknowns: rest, held: [] };
 }
 
 function progressMissing(group: number, number: number, events: number): OutriderError {

@@ -58,6 +58,8 @@ export interface LineOwner {
   readonly holding: ShardHolding;
   /** The shards are somebody else's: whatever was claimed of them and not published is to be forgotten. */
   readonly abandon: () => void;
+  /** The pulse of the loop, for as long as it waits for this line. */
+  readonly beat: () => void;
 }
 
 export type LineMaker = (owner: LineOwner) => Line;

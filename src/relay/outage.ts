@@ -15,6 +15,8 @@ export interface OutageParts {
   readonly clock: Clock;
   readonly random: () => number;
   readonly announcements: Announcements;
+  /** Told of each attempt: whoever waits is alive. */
+  readonly beat?: () => void;
 }
 
 export class Outage {
@@ -32,7 +34,8 @@ export class Outage {
 
   /** Notes a failure and waits before the next attempt, or until the signal fires. */
   async wait(message: string, signal: AbortSignal): Promise<void> {
-    const { clock, random, announcements } = this.#parts;
+    const { clock, random, announcements, beat } = this.#parts;
+    beat?.();
     if (this.#sinceMs === undefined) {
       this.#sinceMs = clock.monotonicMs();
       announcements.announce({ type: `${this.#of}-lost`, message });

@@ -29,6 +29,7 @@ import { isOutboxTrouble, type Line, type LineMaker } from "./line.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
 import { OwnedShards } from "./owned-shards.ts";
 import { type PollLimits, pauseMs } from "./pace.ts";
+import { Pulse } from "./pulse.ts";
 import type { SharedPeek } from "./shared-peek.ts";
 import { Sweep } from "./sweep.ts";
 import type { BlockPolicy } from "./verdict.ts";
@@ -72,6 +73,7 @@ export class PollingPublisher {
   readonly #dispatch: Dispatch;
   readonly #claims: Claims;
   readonly #outage: Outage;
+  readonly #pulse: Pulse;
   #publishing: Promise<void> = Promise.resolve();
   /** What ended a publish for good; the next round throws it, events or not. */
   #fault: unknown;
@@ -87,7 +89,9 @@ export class PollingPublisher {
     this.#signal = signal;
     this.#shards = new OwnedShards(parts.holding);
     const { abandon } = this.#shards;
-    this.#line = parts.makeLine({ timing: limits, signal, holding: parts.holding, abandon });
+    this.#pulse = new Pulse(parts.clock);
+    const { beat } = this.#pulse;
+    this.#line = parts.makeLine({ timing: limits, signal, holding: parts.holding, abandon, beat });
     this.#blocked = new BlockedAggregates(parts, limits);
     const { mayPublish } = this.#shards;
     const own = { blocked: this.#blocked, line: this.#line, cursors: this.#cursors, mayPublish };
@@ -95,11 +99,20 @@ export class PollingPublisher {
     this.#sweep = new Sweep({ ...parts, ...own });
     this.#dispatch = parts.dispatch;
     this.#claims = new Claims({ ...parts, ...own }, limits);
-    this.#outage = new Outage("outbox", parts, limits);
+    this.#outage = new Outage("outbox", { ...parts, beat }, limits);
   }
 
   get totals() {
     return this.#line.totals;
+  }
+
+  /** Milliseconds since the last round, or the last attempt at what is away; null before the first one. */
+  get pulseAgeMs(): number | null {
+    return this.#pulse.ageMs;
+  }
+
+  get blockedCount(): number {
+    return this.#blocked.size;
   }
 
   connect(): Promise<void> {
@@ -114,6 +127,7 @@ export class PollingPublisher {
   /** Runs until the signal fires and everything in flight is settled. Rejects only for a bug or a stuck send. */
   async run(): Promise<void> {
     while (!this.#signal.aborted) {
+      this.#pulse.beat();
       try {
         await this.#round();
         this.#outage.end();

@@ -103,6 +103,17 @@ export class Relay implements Lifecycle {
     }
   }
 
+  /** The age of the weakest pulse among the loops; null while none has run. */
+  get pulseAgeMs(): number | null {
+    const ages = this.#loops.flatMap(({ pulseAgeMs }) => pulseAgeMs ?? []);
+    return ages.length === 0 ? null : Math.max(...ages);
+  }
+
+  /** Aggregates that wait behind a rejected event, of the shards that are held. */
+  get blockedCount(): number {
+    return this.#loops.reduce((sum, { blockedCount }) => sum + blockedCount, 0);
+  }
+
   sweepSoon(): void {
     for (const loop of this.#loops) loop.sweepSoon();
   }

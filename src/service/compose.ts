@@ -9,6 +9,7 @@ import { InboxPruning } from "../inbox/pruning.ts";
 import { LeaseKeeper } from "../lease/lease-keeper.ts";
 import { PostgresLeases } from "../lease/postgres-leases.ts";
 import { logListener, openLog } from "../observability/log.ts";
+import { redactionOf } from "../observability/redaction.ts";
 import type { DeadLetterChannel } from "../outbox/dead-letter-channel.ts";
 import { knownMigrations } from "../outbox/migrator.ts";
 import { PostgresSession } from "../outbox/postgres-connection.ts";
@@ -23,7 +24,8 @@ import type { RelayLimits } from "../relay/polling-publisher.ts";
 import { Relay } from "../relay/relay.ts";
 import { Schedule } from "../relay/schedule.ts";
 import { composeDelivery } from "./compose-delivery.ts";
-import { databaseConfigOf, kafkaOptionsOf, routingOf, type Settings } from "./config.ts";
+import { observe } from "./compose-observability.ts";
+import { databaseConfigOf, kafkaOptionsOf, routingOf, type Settings, secretsOf } from "./config.ts";
 import { type Chore, Maintenance } from "./maintenance.ts";
 import { version } from "./version.ts";
 
@@ -38,7 +40,8 @@ export interface Service extends Lifecycle {
 
 /** The log of this process; on standard error when the events themselves go to standard output. */
 export function composeLog(settings: Settings): Logger {
-  const options = { level: settings.logLevel, instance: `${hostname()}-${process.pid}`, version };
+  const redact = redactionOf(secretsOf(settings));
+  const options = { level: settings.logLevel, instance: `${hostname()}-${process.pid}`, version, redact };
   return openLog(options, settings.publisher === "stdout" ? "stderr" : "stdout");
 }
 
@@ -135,7 +138,7 @@ function composeInboxPruning(settings: Settings, announcements: Announcements): 
 export function composeRelay(settings: Settings, log: Logger): Service {
   const outbox = composeOutbox(settings);
   const announcements = new Announcements();
-  announcements.subscribe(logListener(log));
+  announcements.subscribe(logListener(log, settings.logIds));
   const shards = composeLeases(settings, announcements);
   const delivering = composeDelivery(settings, { outbox, shards, announcements }, log);
   const schedule = settings.schedule === null ? undefined : new Schedule(systemClock, announcements);
@@ -150,6 +153,7 @@ export function composeRelay(settings: Settings, log: Logger): Service {
     ...(schedule === undefined ? undefined : { makeDispatch: () => schedule.join() }),
   };
   const relay = new Relay({ ...parts, ...delivering }, limitsOf(settings), routingOf(settings));
+  const observation = observe(settings, relay, announcements, log);
   const countBacklog = async () => {
     const { events, oldestAgeMs } = await outbox.backlog(backlogCountMax);
     announcements.announce({
@@ -174,15 +178,19 @@ export function composeRelay(settings: Settings, log: Logger): Service {
   );
   return {
     start: async () => {
+      // First: whoever waits for PostgreSQL and Kafka is alive and says so.
+      await observation.endpoint.start();
       await relay.start();
       await maintenance.start();
     },
     stop: async () => {
+      observation.drain();
       // Before the chores, which are waited for: a run may be waiting for an outage to end.
       schedule?.close();
       pruning.stop();
       await maintenance.stop();
       await relay.stop();
+      await observation.endpoint.stop();
     },
     finished: () => relay.finished(),
   };

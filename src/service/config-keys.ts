@@ -371,6 +371,37 @@ const keys = {
     "info" as const,
     "How much the log says.",
   ),
+  logIds: choice(
+    "OUTRIDER_LOG_IDS",
+    ["plain", "hashed", "none"],
+    "plain" as const,
+    "How event ids and aggregate ids stand in the log: as they are, as the hash that `verify --hash-ids` shows, or not at all.",
+  ),
+  httpPort: number(
+    "OUTRIDER_HTTP_PORT",
+    0,
+    [0, 65_535],
+    "(a port)",
+    "Where /livez, /readyz, /startupz, /metrics and /version are answered; 0: nowhere.",
+  ),
+  httpHost: text(
+    "OUTRIDER_HTTP_HOST",
+    "127.0.0.1",
+    "The address to listen on for them. A kubelet and a Prometheus on another machine need 0.0.0.0.",
+  ),
+  readyNeeds: choice(
+    "OUTRIDER_READY_NEEDS",
+    ["outbox-and-broker", "outbox"],
+    "outbox-and-broker" as const,
+    "What must answer for /readyz to say 200. In the pod of an application that takes requests while Kafka is away: `outbox`.",
+  ),
+  livenessMs: number(
+    "OUTRIDER_LIVENESS_MS",
+    5 * minute,
+    [10_000, 24 * 60 * minute],
+    "ms",
+    "How long a loop may be without a round before /livez fails, in addition to OUTRIDER_POLL_MAX_MS; longer than the slowest batch takes. Waiting for what is away counts as a round.",
+  ),
 } as const;
 
 export const configKeys = keys satisfies Record<string, Key>;

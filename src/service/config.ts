@@ -239,6 +239,29 @@ export function routingOf(settings: Settings): Routing {
   return { topicTemplate: settings.topicTemplate, topicDefault: settings.topicDefault };
 }
 
+/** Every secret in effect, and the password inside DATABASE_URL: what no log line may hold. */
+export function secretsOf(settings: Settings): string[] {
+  const given = keyNames.flatMap((name) => {
+    const key: Key = configKeys[name];
+    const value = settings[name];
+    return key.isSecret === true && typeof value === "string" ? [value] : [];
+  });
+  return given.flatMap((secret) => {
+    if (!URL.canParse(secret)) return [secret];
+    const { password } = new URL(secret);
+    return password === "" ? [secret] : [secret, password, decoded(password)];
+  });
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A stray percent sign: it stands for itself.
+    return text;
+  }
+}
+
 export interface ShownSetting {
   readonly variable: string;
   readonly flag: string | undefined;

@@ -1,7 +1,9 @@
 /**
  * Figures that are no tests: what an idle relay costs, what a large backlog costs in memory, what a poll
- * reads when vacuum is held back, what the inbox holds and costs, and what the consumer's lanes bring.
- * `npm run measure -- idle | backlog | dead-tuples | inbox | consumer`; the last line is one JSON object.
+ * reads when vacuum is held back, what the inbox holds and costs, what the consumer's lanes bring, and what a
+ * scrape under load brings.
+ * `npm run measure -- idle | backlog | dead-tuples | inbox | consumer | scrape [--minutes 10]`; the last line is
+ * one JSON object.
  */
 import { readFileSync } from "node:fs";
 import pg from "pg";
@@ -17,6 +19,7 @@ import { RelayProcess } from "../support/relay-process.ts";
 import { createTopics, uniqueTopic } from "../support/topics.ts";
 import { consumer } from "./consumer.ts";
 import { measureInbox } from "./inbox.ts";
+import { measureScrape } from "./scrape.ts";
 
 /** `getconf CLK_TCK` on every Linux that Node.js runs on. */
 const ticksPerSecond = 100;
@@ -151,6 +154,7 @@ const measurements: Readonly<Record<string, (parts: Parts) => Promise<object>>> 
   "dead-tuples": deadTuples,
   inbox: measureInbox,
   consumer,
+  scrape: measureScrape,
 };
 
 async function main(): Promise<void> {

@@ -2,7 +2,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { withParts } from "../../../scripts/markdown.ts";
+import {
+  observabilityParts,
+  observabilityPath,
+  readAnnouncements,
+} from "../../../scripts/observability-reference.ts";
 import { readmePath, withReference } from "../../../scripts/write-reference.ts";
+import { everyAnnouncement } from "../../support/every-announcement.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 const pages = [
@@ -13,6 +20,7 @@ const pages = [
   "docs/inbox.md",
   "docs/consumers.md",
   "docs/delivery.md",
+  "docs/observability.md",
 ];
 const textOf = (page: string) => readFileSync(`${root}${page}`, "utf8");
 
@@ -25,6 +33,29 @@ describe("the README", () => {
   it("would be seen to drift", () => {
     const readme = readFileSync(readmePath, "utf8").replace("`CONFIG_INVALID`", "`CONFIG_BROKEN`");
     expect(withReference(readme)).not.toBe(readme);
+  });
+});
+
+describe("docs/observability.md", () => {
+  const page = () => readFileSync(observabilityPath, "utf8");
+
+  it("says about announcements, log fields and metrics what the code says (npm run reference)", () => {
+    expect(page()).toBe(withParts(page(), observabilityParts));
+  });
+
+  it("would be seen to drift", () => {
+    const drifted = page().replace("`fence-held`", "`fence-holding`");
+    expect(withParts(drifted, observabilityParts)).not.toBe(drifted);
+  });
+
+  it("explains every announcement, with the fields that it has", () => {
+    const shown = readAnnouncements().map(({ type, fields }) => [type, ...fields].sort().join());
+    const real = everyAnnouncement().map((announcement) => {
+      const { type, ...fields } = announcement;
+      return [type, ...Object.keys(fields).filter((name) => name !== "batch")].sort().join();
+    });
+    expect(shown.sort()).toEqual(real.sort());
+    expect(readAnnouncements().filter(({ meaning }) => meaning === "")).toEqual([]);
   });
 });
 

@@ -65,6 +65,7 @@ function makeLine({
         handBackDrained: async () => undefined,
       },
       abandon: () => undefined,
+      beat: () => undefined,
     },
   );
   return { line, dying, ear: new Ear(announcements) };

@@ -72,6 +72,10 @@ export const errorTable = {
     exit: "unavailable",
     meaning: "An audit could not read far enough to judge everything that it saw.",
   },
+  CHECKUP_FAILED: {
+    exit: "refused",
+    meaning: "A check-up found something that a person has to repair.",
+  },
   INVARIANT: { exit: "bug", meaning: "Outrider contradicts itself; please report it." },
 } as const satisfies Record<string, ErrorRow>;
 

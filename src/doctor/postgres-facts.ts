@@ -73,7 +73,9 @@ export class PostgresFacts implements DatabaseCheckup {
     }
     const table = await one<TableFacts | null>(client, tableStatement, [schema]);
     const faults = await this.#outbox.inspect();
-    const writers = table === null ? [] : (await this.#outbox.look()).writers;
+    // Without a right to the schema there is nothing to look at; that it is missing is found beside.
+    const look = table === null ? undefined : await ifThere(() => this.#outbox.look());
+    const writers = look?.writers ?? [];
     const pids = writers.flatMap(({ pid }) => (pid === null ? [] : [pid]));
     return {
       server,

@@ -91,6 +91,7 @@ export function needsOf(kind: RoleKind, options: NeedOptions): readonly Need[] {
           blocks,
           letters,
           "outrider_batch_intents",
+          "outrider_identity",
           "outrider_migrations",
         ].flatMap((table) => needs(table, "look at the relays and what they refused", "select")),
       ];

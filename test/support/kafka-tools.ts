@@ -6,7 +6,7 @@ import { runCommand } from "../../src/environment/run-command.ts";
 const tools: Readonly<Record<string, string>> = {
   "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
   "kafka-configs.sh": "kafka.admin.ConfigCommand",
-  "kafka-acls.sh": "kafka.admin.AclCommand",
+  "kafka-acls.sh": "org.apache.kafka.tools.AclCommand",
 };
 
 /** Runs a command line that has no quotes in it. @throws Error when it is no tool's, or fails. */

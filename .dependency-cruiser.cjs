@@ -12,10 +12,11 @@ const arrows = {
   lease: ["outbox", "event", "foundation"],
   relay: ["outbox", "lease", "publisher", "event", "foundation"],
   audit: ["outbox", "publisher", "event", "foundation"],
+  doctor: ["outbox", "publisher", "event", "foundation"],
   observability: ["relay", "event", "foundation"],
   environment: ["foundation"],
-  service: ["observability", "relay", "outbox", "lease", "publisher", "inbox", "event", "foundation"],
-  cli: ["audit", "publisher", "service", "environment", "observability", "relay", "enqueue", "outbox", "event", "foundation"],
+  service: ["doctor", "observability", "relay", "outbox", "lease", "publisher", "inbox", "event", "foundation"],
+  cli: ["audit", "doctor", "publisher", "service", "environment", "observability", "relay", "enqueue", "outbox", "event", "foundation"],
 };
 
 module.exports = {
@@ -38,11 +39,11 @@ module.exports = {
     {
       name: "adapters-are-composed",
       severity: "error",
-      comment: "A file named after a technology is imported by its own room and by service/compose.ts (and compose-delivery.ts) alone.",
-      from: { path: "^src/", pathNot: "^src/(publisher|outbox|lease)/|^src/service/compose(-delivery)?\\.ts$|^src/cli/" },
+      comment: "A file named after a technology is imported by its own room and by service/compose.ts (and compose-delivery.ts, compose-doctor.ts) alone.",
+      from: { path: "^src/", pathNot: "^src/(publisher|outbox|lease|doctor)/|^src/service/compose(-delivery|-doctor)?\\.ts$|^src/cli/" },
       // A type alone builds nothing.
       to: {
-        path: "^src/publisher/(kafka|stdout)|^src/(outbox|lease)/postgres-",
+        path: "^src/publisher/(kafka|stdout)|^src/(outbox|lease|doctor)/postgres-|^src/doctor/kafka-",
         dependencyTypesNot: ["type-only"],
       },
     },

@@ -22,6 +22,7 @@ export function addSettings(command: Command, names: readonly KeyName[]): Comman
     command.addOption(option);
   }
   const secrets = names.map((name): Key => configKeys[name]).filter(({ isSecret }) => isSecret === true);
+  if (secrets.length === 0) return command;
   const lines = secrets.map((key) => `  ${key.variable} (or ${key.variable}_FILE): ${key.sentence}`);
   return command.addHelpText("after", `\nSecrets come from the environment alone:\n${lines.join("\n")}`);
 }

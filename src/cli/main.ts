@@ -7,9 +7,12 @@ import { reportError } from "./command.ts";
 import { configCommand } from "./config.ts";
 import { deadLettersCommand } from "./dead-letters.ts";
 import { demoCommand } from "./demo.ts";
+import { doctorCommand } from "./doctor.ts";
+import { grantsCommand } from "./grants.ts";
 import { migrateCommand } from "./migrate.ts";
 import { relayCommand } from "./relay.ts";
 import { statusCommand } from "./status.ts";
+import { topCommand } from "./top.ts";
 import { verifyCommand } from "./verify.ts";
 
 function program(): Command {
@@ -29,6 +32,9 @@ function program(): Command {
     blockedCommand(),
     deadLettersCommand(),
     verifyCommand(),
+    doctorCommand(),
+    topCommand(),
+    grantsCommand(),
     configCommand(),
     demoCommand(),
   ])

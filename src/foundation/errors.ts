@@ -84,6 +84,10 @@ export const errorTable = {
     exit: "refused",
     meaning: "The address for probes and metrics cannot be listened on; nothing was relayed.",
   },
+  CHECKUP_FAILED: {
+    exit: "refused",
+    meaning: "A check-up found something that a person has to repair.",
+  },
   INVARIANT: { exit: "bug", meaning: "Outrider contradicts itself; please report it." },
 } as const satisfies Record<string, ErrorRow>;
 

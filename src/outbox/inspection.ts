@@ -3,6 +3,7 @@
  * how to repair it; all are reported together.
  */
 import type { Fault } from "./outbox.ts";
+import { quoteIdentifier } from "./statements.ts";
 
 /** What the catalogs say about the outbox table and this role. */
 export interface TableFacts {
@@ -88,6 +89,7 @@ export function judge(facts: TableFacts, table: string, known: readonly string[]
     return [{ code: "table-missing", message: `there is no table ${table}`, repair: "outrider migrate" }];
   }
   const faults: Fault[] = [];
+  const role = quoteIdentifier(facts.role);
   const add = (code: string, message: string, repair: string) => faults.push({ code, message, repair });
   if (facts.kind !== "r")
     add(
@@ -118,14 +120,14 @@ export function judge(facts: TableFacts, table: string, known: readonly string[]
     add(
       "row-security",
       `row security hides rows of ${table} from ${facts.role}`,
-      `create policy outrider_relay on ${table} to ${facts.role} using (true); alter role ${facts.role} bypassrls`,
+      `create policy outrider_relay on ${table} to ${role} using (true); alter role ${role} bypassrls`,
     );
   }
   if (!facts.maySelect || !facts.mayDelete) {
     add(
       "rights-missing",
       `${facts.role} may not read and delete in ${table}`,
-      `grant usage on schema ${table.split(".")[0]} to ${facts.role}; grant select, delete on ${table} to ${facts.role}`,
+      `grant usage on schema ${table.split(".")[0]} to ${role}; grant select, delete on ${table} to ${role}`,
     );
   }
   faults.push(...judgeSideTables(facts, table));
@@ -150,7 +152,7 @@ function judgeSideTables({ role, mayLease, mayRefuse }: TableFacts, table: strin
     add(
       "lease-rights-missing",
       `${role} may not renew leases`,
-      `grant select, update on ${schema}.outrider_shard_leases to ${role}; grant select, insert, update, delete on ${schema}.outrider_members to ${role}`,
+      `grant select, update on ${schema}.outrider_shard_leases to ${quoteIdentifier(role)}; grant select, insert, update, delete on ${schema}.outrider_members to ${quoteIdentifier(role)}`,
     );
   }
   if (mayRefuse === null) {
@@ -163,7 +165,7 @@ function judgeSideTables({ role, mayLease, mayRefuse }: TableFacts, table: strin
     add(
       "dead-letter-rights-missing",
       `${role} may not write down rejected events`,
-      `grant select, insert, update, delete on ${schema}.outrider_blocked_aggregates to ${role}; grant select, insert, update on ${schema}.outrider_dead_letters to ${role}`,
+      `grant select, insert, update, delete on ${schema}.outrider_blocked_aggregates to ${quoteIdentifier(role)}; grant select, insert, update on ${schema}.outrider_dead_letters to ${quoteIdentifier(role)}`,
     );
   }
   return faults;

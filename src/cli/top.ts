@@ -1,0 +1,4 @@
+import { Command } from "commander";
+export function topCommand(): Command {
+  return new Command("top");
+}

@@ -1,4 +1,5 @@
 /** What the modes of delivery change in a row and in the document, and the readers of what was logged. */
+import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
 import { decidedRecords } from "../support/decided-records.ts";
 import { boundsUnder, boundTextUnder, shareMax } from "./delivery.ts";
@@ -32,6 +33,24 @@ describe("the records that are decided", () => {
       marker(8, "aborted", 1),
     ];
     expect(decidedRecords(log).map(({ offset }) => offset)).toEqual(["2", "7"]);
+  });
+});
+
+describe("kafkajs's own filter of aborted records", () => {
+  it("lets one through where two transactions overlap: the reader of the suite must not use it", () => {
+    const filter = createRequire(import.meta.url)("kafkajs/src/consumer/filterAbortedMessages") as (answer: {
+      readonly messages: readonly { readonly offset: string }[];
+      readonly abortedTransactions: readonly { readonly producerId: string; readonly firstOffset: string }[];
+    }) => { readonly offset: string; readonly isControlRecord?: boolean }[];
+    const log = [record(0, "first"), record(1, "second"), marker(2, "second", 0), marker(3, "first", 0)];
+    // As brokers list them: in the order in which they were aborted.
+    const abortedTransactions = [
+      { producerId: "second", firstOffset: "1" },
+      { producerId: "first", firstOffset: "0" },
+    ];
+    const shown = filter({ messages: log, abortedTransactions }).filter((one) => !one.isControlRecord);
+    expect(shown.map(({ offset }) => offset)).toEqual(["0"]);
+    expect(decidedRecords(log)).toEqual([]);
   });
 });
 

@@ -59,7 +59,9 @@ async function main(args: readonly string[]): Promise<void> {
     const command = `npm run bench -- ${args.filter((arg) => arg !== "--json").join(" ")}`;
     const page = renderPage(presentation.page, machine, command);
     const json = JSON.stringify({ bench: options.name, ...figures, machine });
-    if (options.isWritten) await write(options.name, page, json, presentation);
+    // A part of a benchmark has a page of its own, and leaves those of the other parts alone.
+    const name = [options.name, ...options.only].join("-");
+    if (options.isWritten) await write(name, page, json, presentation);
     process.stdout.write(options.isJson ? `${json}\n` : page);
   } finally {
     await RelayProcess.endAll();

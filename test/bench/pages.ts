@@ -50,6 +50,12 @@ export function presentDrain(figures: DrainBench): Presentation {
 const quantileHead = ["p50", "p95", "p99", "max"];
 const quantileKeys = ["p50", "p95", "p99", "max"] as const;
 
+const across = (all: readonly Quantiles[], key: (typeof quantileKeys)[number]): Spread =>
+  spreadOf(
+    all.map((one) => one[key]),
+    1,
+  );
+
 export function presentLatency(figures: LatencyBench): Presentation {
   const kinds = [
     [`${figures.eventsPerSecond} events/s`, figures.steadyMs],
@@ -94,7 +100,10 @@ export function presentExactlyOnce(figures: ExactlyOnceFigures): Presentation {
   const latencyTable = {
     caption: "Latency at a steady rate, to a consumer of committed records, milliseconds:",
     head: ["", ...quantileHead],
-    rows: modes.map((mode) => [mode, ...quantileKeys.map((key) => latencyMs?.[mode]?.[key] ?? "")]),
+    rows: modes.map((mode) => [
+      mode,
+      ...quantileKeys.map((key) => spread(across(latencyMs?.[mode] ?? [], key))),
+    ]),
   };
   const failoverTable = {
     caption: `From \`kill -9\` to what the next relay publishes of the dead one's shards, leases of ${failover?.leaseTtlMs} ms:`,

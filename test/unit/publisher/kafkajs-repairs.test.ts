@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
-import { kafkajsVersion, repairKafkajs } from "../../../src/publisher/kafkajs-repairs.ts";
+import { kafkajsVersion, readResponses, repairKafkajs } from "../../../src/publisher/kafkajs-repairs.ts";
 
 interface Queue {
   readonly pending: unknown[];
@@ -35,6 +35,72 @@ describe("the repaired request queue", () => {
     queue.scheduleCheckPendingRequests();
     expect(queue.throttleCheckTimeoutId).not.toBeNull();
     queue.destroy();
+  });
+});
+
+interface Coordinator {
+  findGroupCoordinator(question: { groupId: string; coordinatorType: number }): Promise<unknown>;
+  endTxn(question: object): Promise<unknown>;
+}
+
+interface Pool {
+  readonly socketFactory: object;
+  getConnectionByRequest(): Promise<{ send(): Promise<unknown> }>;
+}
+
+const Broker = require("kafkajs/src/broker") as new (options: object) => Coordinator;
+const ConnectionPool = require("kafkajs/src/network/connectionPool") as { readonly prototype: Pool };
+
+/** A broker of kafkajs over a connection that counts, and fails with an error of this type when it is told to. */
+function aBroker() {
+  const sent = { count: 0, failure: "" };
+  const connection = {
+    send: async () => {
+      sent.count += 1;
+      if (sent.failure !== "") throw Object.assign(new Error(sent.failure), { type: sent.failure });
+      return { coordinator: { nodeId: 1 } };
+    },
+  };
+  const connectionPool: Pool = Object.assign(Object.create(ConnectionPool.prototype), {
+    socketFactory: {},
+    getConnectionByRequest: async () => connection,
+  });
+  const broker = new Broker({ connectionPool, logger: { namespace: () => logger } });
+  Object.assign(broker, { lookupRequest: () => () => ({ request: { apiName: "any" }, response: {} }) });
+  return { broker, sent, connectionPool };
+}
+
+describe("the coordinator", () => {
+  const ofTransaction = { groupId: "t", coordinatorType: 1 };
+
+  it("is asked for once where answers are kept, and every time where they are not", async () => {
+    repairKafkajs();
+    const [kept, untouched] = [aBroker(), aBroker()];
+    readResponses(kept.connectionPool.socketFactory, { coordinators: new Map() });
+    for (const { broker } of [kept, untouched]) {
+      await broker.findGroupCoordinator(ofTransaction);
+      await broker.findGroupCoordinator(ofTransaction);
+      await broker.findGroupCoordinator({ ...ofTransaction, coordinatorType: 0 });
+    }
+    expect([kept.sent.count, untouched.sent.count]).toEqual([2, 3]);
+  });
+
+  it('is asked for again after an error, but not after a mere "not yet"', async () => {
+    repairKafkajs();
+    const { broker, sent, connectionPool } = aBroker();
+    readResponses(connectionPool.socketFactory, { coordinators: new Map() });
+    await broker.findGroupCoordinator(ofTransaction);
+    for (const [failure, asked] of [
+      ["CONCURRENT_TRANSACTIONS", 0],
+      ["NOT_COORDINATOR_FOR_GROUP", 1],
+    ] as const) {
+      sent.failure = failure;
+      await expect(broker.endTxn({})).rejects.toThrow(failure);
+      sent.failure = "";
+      const before = sent.count;
+      await broker.findGroupCoordinator(ofTransaction);
+      expect(sent.count - before).toBe(asked);
+    }
   });
 });
 

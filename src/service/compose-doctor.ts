@@ -7,6 +7,8 @@ import type { Settings as DoctorSettings } from "../doctor/settings.ts";
 import { systemClock } from "../foundation/clock.ts";
 import { OutriderError } from "../foundation/errors.ts";
 import { knownMigrations } from "../outbox/migrator.ts";
+import type { Overview } from "../outbox/overview.ts";
+import { PostgresOverview } from "../outbox/postgres-overview.ts";
 import { composeOutbox } from "./compose.ts";
 import { databaseConfigOf, kafkaOptionsOf, type Settings } from "./config.ts";
 
@@ -55,4 +57,16 @@ function addressOf({ url, sslmode }: { url: string; sslmode: string }): { host: 
   if (!URL.canParse(url)) throw new OutriderError("CONFIG_INVALID", "DATABASE_URL is no URL");
   const { hostname, searchParams } = new URL(url);
   return { host: hostname === "" ? (searchParams.get("host") ?? "") : hostname, sslmode };
+}
+
+/** What `outrider top` watches. @throws OutriderError CONFIG_INVALID when the address is missing. */
+export function composeOverview(settings: Settings): Overview {
+  const outbox = composeOutbox(settings);
+  const overview = new PostgresOverview(databaseConfigOf(settings), outbox);
+  return {
+    sample: () => overview.sample(),
+    close: async () => {
+      await Promise.all([overview.close(), outbox.close()]);
+    },
+  };
 }

@@ -21,6 +21,7 @@ const pages = [
   "docs/consumers.md",
   "docs/delivery.md",
   "docs/observability.md",
+  "docs/operations.md",
 ];
 const textOf = (page: string) => readFileSync(`${root}${page}`, "utf8");
 

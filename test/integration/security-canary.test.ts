@@ -60,6 +60,8 @@ beforeAll(async () => {
     OUTRIDER_BLOCK_RETRY_MIN_MS: "50",
     OUTRIDER_BLOCK_RETRY_MAX_MS: "100",
     OUTRIDER_BACKOFF_MAX_MS: "200",
+    OUTRIDER_LEASE_TTL_MS: "2000",
+    OUTRIDER_LEASE_RENEW_MS: "200",
   };
 });
 afterEach(() => RelayProcess.endAll());
@@ -123,7 +125,7 @@ describe("neither payload nor secret", () => {
 
     await admin.query("alter role relay password 'changed'");
     await admin.query("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'");
-    await relay.heard("outbox-lost", ({ message }) => /authentication failed/.test(`${message}`));
+    await relay.heard("lease-round-failed", ({ message }) => /authentication failed/.test(`${message}`));
     await admin.query(`alter role relay password ${pg.escapeLiteral(passwordCanary)}`);
     await write(topic, "published");
     while ((await admin.query("select 1 from undispatched_events")).rowCount !== 0);

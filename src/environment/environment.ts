@@ -13,7 +13,8 @@ import { OutriderError } from "../foundation/errors.ts";
 import { hasContainerEngine } from "./container-engine.ts";
 import { startKafkaContainer, startPostgresContainer } from "./containers.ts";
 import { accepts } from "./kafka-answers.ts";
-import { startKafkaCluster } from "./kafka-cluster.ts";
+import { type ScramUser, startKafkaCluster } from "./kafka-cluster.ts";
+import type { NamedListener } from "./kafka-properties.ts";
 import { embeddedBinaries, installedBinaries } from "./postgres-binaries.ts";
 import { startPostgresServer, versionOf } from "./postgres-server.ts";
 import type { OwnProcess } from "./server-process.ts";
@@ -54,6 +55,9 @@ export interface KafkaOptions {
    * proxies that lead to `behindProxy`. Never taken from the environment.
    */
   readonly advertisedPorts?: readonly number[];
+  /** Further listeners, on the first broker. Like `scramUsers` only had with brokers of our own. */
+  readonly listeners?: readonly NamedListener[];
+  readonly scramUsers?: readonly ScramUser[];
   /** Broker settings, as in server.properties. */
   readonly properties?: Readonly<Record<string, string>>;
   /**
@@ -99,11 +103,14 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaPart>
     flavour = "any",
     brokerCount = 1,
     advertisedPorts = [],
+    listeners = [],
+    scramUsers = [],
     properties = {},
     javaFlags = [],
     onProgress = silent,
   } = options;
-  const isAnyWelcome = flavour === "any" && brokerCount === 1;
+  const isPlain = listeners.length === 0 && scramUsers.length === 0;
+  const isAnyWelcome = flavour === "any" && brokerCount === 1 && isPlain;
   const given = (process.env.KAFKA_BROKERS ?? "").split(",").map((address) => address.trim());
   if (isAnyWelcome && advertisedPorts.length === 0 && given[0]) return givenKafka(given.filter(Boolean));
   if (isAnyWelcome && (await hasContainerEngine())) {
@@ -114,6 +121,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<KafkaPart>
   const started = await startKafkaCluster({
     brokerCount,
     advertisedPorts,
+    listeners,
+    scramUsers,
     properties,
     javaFlags,
     onProgress,

@@ -5,15 +5,23 @@ import { join } from "node:path";
 import { freePort } from "./free-port.ts";
 import { accepts } from "./kafka-answers.ts";
 import { kafkaJars, requireJava } from "./kafka-jars.ts";
-import { kafkaProperties, type NodePorts, propertiesText } from "./kafka-properties.ts";
+import { kafkaProperties, type NamedListener, type NodePorts, propertiesText } from "./kafka-properties.ts";
 import { reaper } from "./reaper.ts";
 import { runCommand } from "./run-command.ts";
 import { type OwnProcess, ServerProcess } from "./server-process.ts";
+
+/** Somebody who may log in with SCRAM-SHA-512 as soon as the brokers are up. */
+export interface ScramUser {
+  readonly name: string;
+  readonly password: string;
+}
 
 export interface ClusterOptions {
   readonly brokerCount: number;
   readonly advertisedPorts: readonly number[];
   readonly properties: Readonly<Record<string, string>>;
+  readonly listeners: readonly NamedListener[];
+  readonly scramUsers: readonly ScramUser[];
   readonly javaFlags: readonly string[];
   readonly onProgress: (text: string) => void;
 }
@@ -39,7 +47,7 @@ export async function startKafkaCluster(options: ClusterOptions): Promise<KafkaC
     Array.from({ length: options.brokerCount }, (_, i) => choosePorts(options.advertisedPorts[i])),
   );
   const addresses = ports.map((p) => `127.0.0.1:${p.internal}`);
-  const configs = await writeConfigs(directory, ports, options.properties);
+  const configs = await writeConfigs(directory, ports, options);
   const java = (name: string, config: string): ServerProcess =>
     new ServerProcess({
       name,
@@ -57,6 +65,8 @@ export async function startKafkaCluster(options: ClusterOptions): Promise<KafkaC
   try {
     const cluster = clusterId();
     const format = [...light, ...quiet, "-cp", jars, "kafka.tools.StorageTool", "format"];
+    for (const { name, password } of options.scramUsers)
+      format.push("--add-scram", `SCRAM-SHA-512=[name=${name},password=${password}]`);
     await Promise.all(configs.map((config) => runCommand("java", [...format, "-t", cluster, "-c", config])));
     await Promise.all(processes.map((broker) => broker.start()));
   } catch (error) {
@@ -76,14 +86,15 @@ export async function choosePorts(advertised: number | undefined): Promise<NodeP
 function writeConfigs(
   directory: string,
   ports: readonly NodePorts[],
-  properties: Readonly<Record<string, string>>,
+  { properties, listeners }: ClusterOptions,
 ): Promise<readonly string[]> {
   return Promise.all(
     ports.map(async (_, i) => {
       const home = join(directory, `broker-${i + 1}`);
       await mkdir(home);
       const config = join(home, "server.properties");
-      const settings = { node: i + 1, ports, logDirectory: join(home, "log"), own: properties };
+      const logDirectory = join(home, "log");
+      const settings = { node: i + 1, ports, logDirectory, listeners, own: properties };
       await writeFile(config, propertiesText(kafkaProperties(settings)));
       return config;
     }),

@@ -6,6 +6,14 @@ export interface NodePorts {
   readonly external?: { readonly listen: number; readonly advertised: number };
 }
 
+/** A listener with security of its own; its keystore and login modules are given as properties. */
+export interface NamedListener {
+  /** Upper case, as Kafka wants it: "SECURE". */
+  readonly name: string;
+  readonly protocol: "PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL";
+  readonly port: number;
+}
+
 export interface NodeSettings {
   /** From 1. */
   readonly node: number;
@@ -15,6 +23,8 @@ export interface NodeSettings {
   /** Where the node listens and where clients find it; both 127.0.0.1 unless it runs in a container. */
   readonly bindHost?: string;
   readonly clientHost?: string;
+  /** Further listeners, for clients on this machine; the first node has them. */
+  readonly listeners?: readonly NamedListener[];
   /** Added last, so that it wins. */
   readonly own?: Readonly<Record<string, string>>;
 }
@@ -62,12 +72,15 @@ function listeners(settings: NodeSettings): Record<string, string> {
     bound.push(`EXTERNAL://${bindHost}:${external.listen}`);
     advertised.push(`EXTERNAL://127.0.0.1:${external.advertised}`);
   }
+  const named = node === 1 ? (settings.listeners ?? []) : [];
+  const own = named.map(({ name, port }) => `${name}://127.0.0.1:${port}`);
+  const protocols = named.map(({ name, protocol }) => `,${name}:${protocol}`).join("");
   return {
-    listeners: bound.join(","),
-    "advertised.listeners": advertised.join(","),
+    listeners: [...bound, ...own].join(","),
+    "advertised.listeners": [...advertised, ...own].join(","),
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "INTERNAL",
-    "listener.security.protocol.map": "INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": `INTERNAL:PLAINTEXT,EXTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT${protocols}`,
   };
 }
 

@@ -33,7 +33,10 @@ export const errorTable = {
     meaning: "A consumer, an event_id or an option given to the inbox breaks a rule; no work was run.",
   },
   OUTBOX_UNAVAILABLE: { exit: "unavailable", meaning: "PostgreSQL cannot be reached or does not answer." },
-  OUTBOX_REFUSED: { exit: "refused", meaning: "PostgreSQL answers, but refuses the login or the database." },
+  OUTBOX_REFUSED: {
+    exit: "refused",
+    meaning: "PostgreSQL answers, but there is no login, no such database, or no TLS that can be trusted.",
+  },
   OUTBOX_FAILED: { exit: "failed", meaning: "PostgreSQL answers, but refused a statement." },
   OUTBOX_UNFIT: { exit: "refused", meaning: "The outbox table cannot be relayed safely as it is." },
   DEAD_LETTER_MISSING: { exit: "failed", meaning: "There is no dead letter with this event_id." },
@@ -44,7 +47,10 @@ export const errorTable = {
   },
   SCHEMA_NEWER: { exit: "refused", meaning: "The database has migrations that this version does not know." },
   BROKER_UNAVAILABLE: { exit: "unavailable", meaning: "Kafka cannot be reached or does not answer." },
-  BROKER_REFUSED: { exit: "refused", meaning: "Kafka answers, but refuses the login." },
+  BROKER_REFUSED: {
+    exit: "refused",
+    meaning: "Kafka answers, but there is no login, or no TLS that can be trusted.",
+  },
   PROGRESS_MISSING: {
     exit: "refused",
     meaning:

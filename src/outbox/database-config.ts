@@ -16,6 +16,12 @@ export interface DatabaseConfig {
 
 const sslmodes: readonly string[] = ["disable", "require", "verify-ca", "verify-full"];
 
+const notInUrl: readonly (readonly [string, string])[] = [
+  ["ssl", "write sslmode=verify-full"],
+  ["sslcert", "set OUTRIDER_DATABASE_CERT_FILE"],
+  ["sslkey", "set OUTRIDER_DATABASE_KEY_FILE"],
+];
+
 /** Takes the TLS part out of a URL, because drivers disagree about what it means; a string is a fault. */
 export function parseDatabaseUrl(
   text: string,
@@ -28,7 +34,10 @@ export function parseDatabaseUrl(
   const sslmode = url.searchParams.get("sslmode");
   if (sslmode !== null && !sslmodes.includes(sslmode))
     return `sslmode=${sslmode} is not supported: use ${sslmodes.join(", ")}`;
+  // Left out in silence, each of these would mean less protection than the URL asks for.
+  for (const [name, instead] of notInUrl)
+    if (url.searchParams.has(name)) return `${name} is not read from the URL: ${instead}`;
   const caFile = url.searchParams.get("sslrootcert");
-  for (const name of ["sslmode", "sslrootcert", "ssl", "sslcert", "sslkey"]) url.searchParams.delete(name);
+  for (const name of ["sslmode", "sslrootcert"]) url.searchParams.delete(name);
   return { url: url.href, sslmode: sslmode as Sslmode | null, caFile };
 }

@@ -11,6 +11,7 @@
  */
 import pg from "pg";
 import { messageOf, OutriderError } from "../foundation/errors.ts";
+import { isTlsTrouble } from "../foundation/tls-trouble.ts";
 import type { DatabaseConfig } from "./database-config.ts";
 
 function tlsOf(config: DatabaseConfig): pg.ClientConfig["ssl"] {
@@ -20,9 +21,10 @@ function tlsOf(config: DatabaseConfig): pg.ClientConfig["ssl"] {
     ...(config.cert === undefined ? undefined : { cert: config.cert }),
     ...(config.key === undefined ? undefined : { key: config.key }),
   };
-  // `require` is what libpq means by it: encrypted, to whoever answers. The two others check.
-  if (config.sslmode === "require") return { ...files, rejectUnauthorized: false };
-  if (config.sslmode === "verify-ca")
+  // What libpq means by them. `require`: encrypted, to whoever answers; but whoever gives an authority
+  // wants it asked, so then it is `verify-ca`: the right authority, any name. `verify-full`: the name, too.
+  if (config.sslmode === "require" && config.ca === undefined) return { ...files, rejectUnauthorized: false };
+  if (config.sslmode !== "verify-full")
     return { ...files, rejectUnauthorized: true, checkServerIdentity: () => undefined };
   return { ...files, rejectUnauthorized: true };
 }
@@ -59,7 +61,14 @@ export function connectionError(thrown: unknown): OutriderError {
   const code = sqlstateOf(thrown);
   if (code !== undefined && refusals.has(code)) {
     return new OutriderError("OUTBOX_REFUSED", `PostgreSQL refuses the connection: ${messageOf(thrown)}`, {
-      repair: "check user, password and database name in DATABASE_URL",
+      repair: "check user, password and database name in DATABASE_URL, and whether the server demands TLS",
+      cause: thrown,
+    });
+  }
+  if (isTlsTrouble(codeOf(thrown)) || isWithoutTls(thrown)) {
+    return new OutriderError("OUTBOX_REFUSED", `No TLS with PostgreSQL: ${messageOf(thrown)}`, {
+      repair:
+        "check OUTRIDER_DATABASE_CA_FILE, the host name in DATABASE_URL, the server's certificate and OUTRIDER_DATABASE_SSLMODE",
       cause: thrown,
     });
   }
@@ -74,6 +83,15 @@ export function connectionError(thrown: unknown): OutriderError {
 export function sqlstateOf(thrown: unknown): string | undefined {
   const own = thrown instanceof OutriderError ? thrown.cause : thrown;
   return own instanceof pg.DatabaseError ? own.code : undefined;
+}
+
+function codeOf(thrown: unknown): unknown {
+  return thrown instanceof Error && "code" in thrown ? thrown.code : undefined;
+}
+
+/** The driver's words for a server that answered a wish for TLS with no; there is no code for it. */
+function isWithoutTls(thrown: unknown): boolean {
+  return messageOf(thrown) === "The server does not support SSL connections";
 }
 
 /** What a pooler says that does not know a start-up parameter. */

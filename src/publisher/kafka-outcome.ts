@@ -7,6 +7,7 @@
  */
 import type { RejectionReason } from "../event/delivery.ts";
 import { messageOf, OutriderError } from "../foundation/errors.ts";
+import { isTlsTrouble } from "../foundation/tls-trouble.ts";
 
 /** The broker's answer for one partition, as it stands in a produce response. */
 export interface PartitionAnswer {
@@ -140,7 +141,9 @@ const loginErrors = new Set([
   "UNSUPPORTED_SASL_MECHANISM",
   "ILLEGAL_SASL_STATE",
 ]);
-const certificateCode = /CERT|^ERR_SSL_|^ERR_TLS_|SELF_SIGNED|UNABLE_TO_VERIFY/;
+
+/** kafkajs keeps the broker's reason to itself when it finds no coordinator. */
+const hiddenRefusal = "no coordinator for the group; it is still starting, or this login is not authorized";
 
 /** Why there is no connection: refused for good (someone must change something), or away for now. */
 export function connectErrorOf(thrown: unknown, broker: string): OutriderError {
@@ -152,9 +155,17 @@ export function connectErrorOf(thrown: unknown, broker: string): OutriderError {
         cause: thrown,
       });
     }
-    if (typeof code === "string" && certificateCode.test(code)) {
+    if (isTlsTrouble(code)) {
       return new OutriderError("BROKER_REFUSED", `No TLS with Kafka at ${broker}: ${trouble}`, {
         repair: "Check OUTRIDER_KAFKA_CA_FILE, the client certificate, and that this port speaks TLS.",
+        cause: thrown,
+      });
+    }
+    const missing = name === "KafkaJSGroupCoordinatorNotFound" ? hiddenRefusal : trouble;
+    if (missing === hiddenRefusal || String(type).endsWith("_AUTHORIZATION_FAILED")) {
+      return new OutriderError("BROKER_UNAVAILABLE", `Kafka at ${broker} denies a right: ${missing}`, {
+        repair: "Grant this login what docs/delivery.md names; Outrider keeps trying.",
+        retriable: true,
         cause: thrown,
       });
     }

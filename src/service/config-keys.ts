@@ -75,7 +75,7 @@ const keys = {
     "OUTRIDER_DATABASE_SSLMODE",
     ["disable", "require", "verify-ca", "verify-full"],
     null,
-    "TLS to PostgreSQL; overrides sslmode in the URL. `require` encrypts without checking who answers.",
+    "TLS to PostgreSQL; overrides sslmode in the URL. `require` encrypts without checking who answers, unless a certificate authority is given.",
   ),
   databaseCaFile: text(
     "OUTRIDER_DATABASE_CA_FILE",

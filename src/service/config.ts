@@ -12,6 +12,7 @@ import { retentionMsMin as inboxRetentionMsMin } from "../inbox/arguments.ts";
 import { type DatabaseConfig, parseDatabaseUrl, type Sslmode } from "../outbox/database-config.ts";
 import type { KafkaOptions } from "../publisher/kafka.ts";
 import { configKeys, flagOf, type Key, type KeyName, keyNames } from "./config-keys.ts";
+import { transportFaults, transportWarnings } from "./config-transport.ts";
 
 type Value<K extends Key> = K extends { kind: "number" }
   ? number
@@ -54,7 +55,7 @@ export function parseSettings(
   if (faults.length > 0) throw invalid(faults);
   return Object.freeze({
     settings: Object.freeze(settings) as Settings,
-    warnings: unknownVariables(environment),
+    warnings: [...unknownVariables(environment), ...transportWarnings(settings as Settings)],
     origins: origins as Parsed["origins"],
   });
 }
@@ -163,7 +164,9 @@ function checkTogether(settings: Settings, faults: string[]): void {
   if (settings.databaseUrl !== null) {
     const parsed = parseDatabaseUrl(settings.databaseUrl);
     if (typeof parsed === "string") faults.push(`DATABASE_URL: ${parsed}`);
+    else if (parsed.caFile !== null) readText("DATABASE_URL: sslrootcert", parsed.caFile, faults);
   }
+  faults.push(...transportFaults(settings));
 }
 
 /** Variables that look like settings and are none. */
@@ -274,13 +277,14 @@ export function showSettings({ settings, origins }: Parsed): ShownSetting[] {
   return keyNames.map((name) => {
     const key: Key = configKeys[name];
     const value = settings[name];
-    const masked = key.isSecret === true && typeof value === "string" ? mask(value) : value;
+    const masked = key.isSecret === true && typeof value === "string" ? mask(name, value) : value;
     return { variable: key.variable, flag: flagOf(key), value: masked, origin: origins[name] };
   });
 }
 
-function mask(secret: string): string {
-  if (!URL.canParse(secret)) return "********";
+/** Only an address is shown in part: a password with a colon in it would pass for a URL, too. */
+function mask(name: KeyName, secret: string): string {
+  if (name !== "databaseUrl" || !URL.canParse(secret)) return "********";
   const url = new URL(secret);
   return `${url.protocol}//${url.username}${url.password === "" ? "" : ":********"}@${url.host}${url.pathname}`;
 }

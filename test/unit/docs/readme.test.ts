@@ -22,6 +22,8 @@ const pages = [
   "docs/delivery.md",
   "docs/observability.md",
   "docs/operations.md",
+  "docs/deploy.md",
+  "docs/security.md",
 ];
 const textOf = (page: string) => readFileSync(`${root}${page}`, "utf8");
 

@@ -8,6 +8,8 @@ export interface Play {
   readonly delivery?: Delivery;
   /** Fewer repetitions and shorter calm. */
   readonly isShort?: boolean;
+  /** False: times are told and not judged. */
+  readonly isTimed?: boolean;
   readonly brokers?: 1 | 3;
   readonly relays?: number;
   readonly partitions?: number;

@@ -65,6 +65,8 @@ export interface RunOptions {
   /** Where histories go. */
   readonly directory: string;
   readonly isShort?: boolean;
+  /** Judge how long recoveries took. Default true; false where the row is a test. */
+  readonly isTimed?: boolean;
 }
 
 /** Never rejects: whatever goes wrong is the row's result. The history is written out. */
@@ -72,7 +74,7 @@ export async function runRow(
   stage: Stage,
   row: Row,
   seed: number,
-  { directory, delivery = "at-least-once", isShort = false }: RunOptions,
+  { directory, delivery = "at-least-once", isShort = false, isTimed = true }: RunOptions,
 ): Promise<RowResult> {
   const { id, title, play = {} } = row;
   const bound = boundTextUnder(delivery, row.bound);
@@ -92,6 +94,7 @@ export async function runRow(
       ...preparation?.play,
       delivery,
       isShort,
+      isTimed,
     });
     return conclude(await scene.finish(await row.run(scene)));
   } catch (error) {

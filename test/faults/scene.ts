@@ -224,12 +224,22 @@ export class Scene {
       this.delivery === "at-most-once" ? lossesOf(audited, records, this.crew.members) : undefined;
     if (losses !== undefined) this.notes.push(losses.note);
     const held = { ...boundsUnder(this.delivery, bounds), ...losses?.bounds };
-    return summarise(judge(audited, records), held, {
-      violations: [...this.violations, ...this.sampler.violations, ...(losses?.violations ?? [])],
-      notes: this.notes,
-      crashes: this.crew.crashes,
-      connectionsMax: this.sampler.connectionsMax,
-    });
+    return summarise(
+      judge(audited, records),
+      held,
+      {
+        violations: [...this.violations, ...this.sampler.violations, ...(losses?.violations ?? [])],
+        notes: this.notes,
+        crashes: this.crew.crashes,
+        connectionsMax: this.sampler.connectionsMax,
+      },
+      this.isTimed,
+    );
+  }
+
+  /** Whether what took too long breaks the row. A row that is a test runs wherever tests run. */
+  get isTimed(): boolean {
+    return this.play.isTimed ?? true;
   }
 
   async close(): Promise<void> {

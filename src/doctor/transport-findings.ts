@@ -64,5 +64,11 @@ function kafkaFindings({ brokers, hasTls, saslMechanism }: NonNullable<Settings[
 /** What does not leave this machine. */
 export function isNear(host: string): boolean {
   const bare = host.replace(/^\[|\]$/g, "").toLowerCase();
-  return bare === "" || bare === "localhost" || bare === "::1" || bare.startsWith("/") || /^127(\.\d{1,3}){3}$/.test(bare);
+  return (
+    bare === "" ||
+    bare === "localhost" ||
+    bare === "::1" ||
+    bare.startsWith("/") ||
+    /^127(\.\d{1,3}){3}$/.test(bare)
+  );
 }

@@ -5,7 +5,14 @@ import { describe, expect, it } from "vitest";
 import { readmePath, withReference } from "../../../scripts/write-reference.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
-const pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/orms.md", "docs/inbox.md", "docs/operations.md"];
+const pages = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "CHANGELOG.md",
+  "docs/orms.md",
+  "docs/inbox.md",
+  "docs/operations.md",
+];
 const textOf = (page: string) => readFileSync(`${root}${page}`, "utf8");
 
 describe("the README", () => {

@@ -354,7 +354,12 @@ it("takes only this machine for near", () => {
   expect(
     ["localhost", "127.0.0.1", "127.8.8.8", "::1", "[::1]", "", "/run/postgresql"].map(isNear),
   ).not.toContain(false);
-  expect(["db", "10.0.0.1", "127.0.0.1.example.org", "::2"].map(isNear)).toEqual([false, false, false, false]);
+  expect(["db", "10.0.0.1", "127.0.0.1.example.org", "::2"].map(isNear)).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ]);
 });
 
 it("asks Kafka for metadata that creates nothing and tells rights, and reads a partition without a leader", () => {

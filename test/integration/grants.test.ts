@@ -11,8 +11,12 @@ import { afterEach, describe, expect, inject, it } from "vitest";
 import { grantStatements } from "../../src/doctor/grants.ts";
 import { needsOf, type Privilege, type RoleKind } from "../../src/doctor/privileges.ts";
 import { enqueue, fromPg, inbox } from "../../src/index.ts";
+import { PostgresSession } from "../../src/outbox/postgres-connection.ts";
+import { PostgresDeadLetters } from "../../src/outbox/postgres-dead-letters.ts";
+import { PostgresWitness } from "../../src/outbox/postgres-witness.ts";
 import { quoteIdentifier } from "../../src/outbox/statements.ts";
 import { until } from "../faults/until.ts";
+import { databaseConfig } from "../support/migrated-database.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { defaultNeeds, RoledDatabase } from "../support/roled-database.ts";
 import { createTopics, readTopic, uniqueTopic } from "../support/topics.ts";
@@ -255,6 +259,38 @@ it("each right of the relay is needed: without it, one of its statements is refu
     expect(await isRefused(client, statementFor(privilege, table)), `${privilege} ${target}`).toBe(true);
     await database.admin.query(`grant ${privilege} ${target} to ${quoteIdentifier(role)}`);
   }
+});
+
+it("reader and operator run the commands that are meant for them", async () => {
+  database = await RoledDatabase.make(hostile);
+  const schema = database.schema;
+  const letter = `insert into ${tableOf("outrider_dead_letters")} (event_id, aggregate_id, created_at, event_payload, seq, reason, message, attempts)
+    values (gen_random_uuid(), 'a', clock_timestamp(), '{}', 1, 'topic-unknown', 'missing', 1)`;
+  for (let n = 0; n < 2; n += 1) await database.admin.query(letter);
+  const witness = new PostgresWitness(
+    databaseConfig(database.urlOf(await database.granted("reader")), { schema }),
+  );
+  expect(await witness.standing(100, 1_000)).toMatchObject({ waiting: 0, deadLetters: 2 });
+  expect([await witness.sample(1), (await witness.find([randomUUID()])).size]).toEqual([[], 0]);
+  await witness.close();
+  const session = new PostgresSession(
+    databaseConfig(database.urlOf(await database.granted("operator")), { schema }),
+    "operator",
+  );
+  const channel = new PostgresDeadLetters(session, schema, {
+    topicTemplate: "t.${aggregate_type}",
+    topicDefault: "t",
+  });
+  const until = await channel.now();
+  expect(await channel.list({}, { after: undefined, lettersMax: 5 })).toHaveLength(2);
+  expect(await channel.redrive({}, { after: undefined, lettersMax: 1 }, until)).toMatchObject([
+    { isMoved: true },
+  ]);
+  expect(await channel.discard({}, { after: undefined, lettersMax: 1 }, until)).toMatchObject([
+    { isMoved: true },
+  ]);
+  expect(await channel.blocked(5, 5)).toEqual([]);
+  await session.close();
 });
 
 describe("outrider grants", () => {

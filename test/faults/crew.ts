@@ -27,6 +27,9 @@ export const batchEventsMax = Number(relayDefaults.OUTRIDER_BATCH_EVENTS_MAX);
 /** What one relay may have acked and not removed, or sent and not heard of: two batches. */
 export const inFlightMax = 2 * batchEventsMax;
 
+/** By then every process has heard of signals, whether it says so or not. */
+const youthMsMax = 15_000;
+
 export interface Member {
   readonly name: string;
   readonly process: RelayProcess;
@@ -98,10 +101,21 @@ export class Crew {
   /** SIGTERM; rejects when the relay does not end with success. Returns the moment of the signal. */
   async dismiss(member: Member): Promise<number> {
     member.isDismissed = true;
+    await this.#awake(member);
     const atMs = this.#history.note("fault", "SIGTERM", { relay: member.name });
     const { code, signal } = await member.process.end("SIGTERM");
     if (code !== 0) throw new Error(`${member.name} did not stop cleanly: exit ${code ?? signal}`);
     return atMs;
+  }
+
+  /** A process that is still being loaded dies of SIGTERM, as any would: it has nothing to finish. */
+  async #awake({ process, startedMs }: Member): Promise<void> {
+    const youthMs = startedMs + youthMsMax - systemClock.monotonicMs();
+    if (youthMs <= 0) return;
+    const grown = new AbortController();
+    const started = process.heard("relay-started").catch(() => undefined);
+    await Promise.race([started, systemClock.sleep(youthMs, grown.signal)]);
+    grown.abort();
   }
 
   /** Ends all of them cleanly; returns what went wrong, one sentence each. */

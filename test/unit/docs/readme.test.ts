@@ -18,6 +18,7 @@ const pages = [
   "CHANGELOG.md",
   "docs/orms.md",
   "docs/inbox.md",
+  "docs/moving.md",
   "docs/consumers.md",
   "docs/delivery.md",
   "docs/observability.md",

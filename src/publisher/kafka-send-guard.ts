@@ -8,7 +8,12 @@
  *                └── AddPartitionsToTxn while the transaction before is being ended: asked again, here
  *
  * The second is no failure but the rule: it is the answer to nearly every transaction that follows another.
+ *
+ * That alone is not enough: an attempt also fails before any request of the send itself, when the
+ * coordinator cannot be found or dialled, and what goes to another broker is on its way by then as well.
+ * Every attempt begins by placing its messages, so the partitioner refuses one that it has placed before.
  */
+import type { ICustomPartitioner } from "kafkajs";
 import type { Clock } from "../foundation/clock.ts";
 import { isNotYet } from "./kafkajs-repairs.ts";
 
@@ -16,6 +21,28 @@ import { isNotYet } from "./kafkajs-repairs.ts";
 const repeatsMax = 20;
 const pauseMinMs = 8;
 const pauseMaxMs = 200;
+
+/** kafkajs gives up at once when it is told that trying again is no use. */
+class SendRepeated extends Error {
+  readonly retriable = false;
+
+  constructor() {
+    super("a send is not repeated inside of a transaction");
+  }
+}
+
+/**
+ * Reads the partition that was computed before, once for each message object; throws when kafkajs begins
+ * another attempt. Whoever sends the same event again does it with a new object, in another transaction.
+ */
+export const placeOnce: ICustomPartitioner = () => {
+  const placed = new WeakSet<object>();
+  return ({ message }) => {
+    if (placed.has(message)) throw new SendRepeated();
+    placed.add(message);
+    return message.partition as number;
+  };
+};
 
 export class SendGuard {
   readonly #clock: Clock;
@@ -32,8 +59,7 @@ export class SendGuard {
 
   /** Makes a request of the send. Rejects without making it when another one of the same send has failed. */
   carryOut = async (ask: () => Promise<unknown>): Promise<unknown> => {
-    // Not one of kafkajs's own errors, so it gives up.
-    if (this.#hasFailed) throw new Error("a send is not repeated inside of a transaction");
+    if (this.#hasFailed) throw new SendRepeated();
     try {
       return await this.#untilFree(ask);
     } catch (error) {

@@ -8,6 +8,7 @@ import type { Clock } from "../foundation/clock.ts";
 import { invariant } from "../foundation/errors.ts";
 import { clientConfigOf, type KafkaOptions, producerConfig } from "./kafka-options.ts";
 import type { ProducerDesk, ProducerMake } from "./kafka-producer.ts";
+import { placeOnce } from "./kafka-send-guard.ts";
 import { isNotYet } from "./kafkajs-repairs.ts";
 
 /**
@@ -107,6 +108,7 @@ export function transactionalMake(
       new TransactionDesk(
         kafka.producer({
           ...producerConfig,
+          createPartitioner: placeOnce,
           idempotent: true,
           transactionalId,
           transactionTimeout: transactionTimeoutMs,

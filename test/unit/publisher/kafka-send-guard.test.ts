@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../../../src/foundation/clock.ts";
-import { SendGuard } from "../../../src/publisher/kafka-send-guard.ts";
+import { placeOnce, SendGuard } from "../../../src/publisher/kafka-send-guard.ts";
 import { manualClock } from "../../support/clock.ts";
 
 const require = createRequire(import.meta.url);
@@ -24,6 +24,9 @@ type CarryOut = (ask: () => Promise<unknown>) => Promise<unknown>;
 const logger = { debug() {}, info() {}, warn() {}, error() {} };
 const pending = async () => undefined;
 
+type Partitioner = (given: { message: { partition: number } }) => number;
+const readPartition: Partitioner = ({ message }) => message.partition;
+
 /** A promise, and the call that resolves it. */
 function signal(): readonly [Promise<void>, () => void] {
   let give: () => void = () => undefined;
@@ -38,7 +41,10 @@ function signal(): readonly [Promise<void>, () => void] {
  * take partition 1; what goes to partition 0 is on its way by then, and arrives when it is sent again, or
  * when the send is given up.
  */
-function sendToTwoBrokers(carryOut: CarryOut) {
+function sendToTwoBrokers(
+  carryOut: CarryOut,
+  { isCoordinatorLost = false, partitioner = readPartition } = {},
+) {
   const written = [0, 0];
   const [onItsWay, depart] = signal();
   const [arrived, arrive] = signal();
@@ -59,8 +65,10 @@ function sendToTwoBrokers(carryOut: CarryOut) {
         return { topics: [{ topicName: "t", partitions: [answer] }] };
       }),
   }));
+  // A coordinator that is not found fails before there is a request that a guard could see.
+  const asked: CarryOut = isCoordinatorLost ? (ask) => ask() : carryOut;
   const addPartitionsToTransaction = ([{ partitions }]: [{ partitions: [{ partition: number }] }]) =>
-    carryOut(async () => {
+    asked(async () => {
       if (partitions[0].partition === 0 || isRefused) return;
       await onItsWay;
       isRefused = true;
@@ -86,7 +94,6 @@ function sendToTwoBrokers(carryOut: CarryOut) {
     releaseBrokerLock: pending,
     addPartitionsToTransaction,
   };
-  const partitioner = ({ message }: { message: { partition: number } }) => message.partition;
   const retrier = createRetry({ retries: 8, initialRetryTime: 1, factor: 0, multiplier: 1, maxRetryTime: 1 });
   const sendMessages = createSendMessages({ logger, cluster, partitioner, eosManager, retrier });
   const messages = [0, 1].map((partition) => ({ partition, value: "v" }));
@@ -107,6 +114,27 @@ describe("a send to two brokers of which one fails", () => {
     const guard = new SendGuard(systemClock);
     guard.begin();
     const { written, sent } = sendToTwoBrokers(guard.carryOut);
+    await expect(sent).rejects.toThrow("not repeated");
+    await new Promise(setImmediate);
+    expect(written).toEqual([1, 0]);
+  });
+});
+
+describe("a send to two brokers whose coordinator is lost", () => {
+  it("gets past the guard of its requests, and is written twice", async () => {
+    const guard = new SendGuard(systemClock);
+    guard.begin();
+    const { written, sent } = sendToTwoBrokers(guard.carryOut, { isCoordinatorLost: true });
+    await sent;
+    await new Promise(setImmediate);
+    expect(written).toEqual([2, 1]);
+  });
+
+  it("is made once when no message is placed twice, and fails", async () => {
+    const guard = new SendGuard(systemClock);
+    guard.begin();
+    const partitioner = placeOnce() as Partitioner;
+    const { written, sent } = sendToTwoBrokers(guard.carryOut, { isCoordinatorLost: true, partitioner });
     await expect(sent).rejects.toThrow("not repeated");
     await new Promise(setImmediate);
     expect(written).toEqual([1, 0]);

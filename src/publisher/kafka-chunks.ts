@@ -15,7 +15,7 @@
 import type { OutboxEvent } from "../event/event.ts";
 import type { Message } from "../event/message.ts";
 
-/** A message with its place. It goes to kafkajs as it is, which takes from it what it knows. */
+/** A message with its place, ready to be written into a record batch. */
 export interface Outgoing {
   readonly event: OutboxEvent;
   readonly topic: string;
@@ -23,7 +23,9 @@ export interface Outgoing {
   /** Upper bound of its size in a record batch, uncompressed. */
   readonly bytes: number;
   readonly key: string;
-  readonly value: string | Buffer;
+  readonly value: string | Uint8Array;
+  /** Of the value alone, exactly. */
+  readonly valueBytes: number;
   readonly headers: Record<string, string>;
   readonly timestamp: string;
 }
@@ -55,7 +57,8 @@ const headerOverheadBytes = 8;
 
 export function toOutgoing(message: Message, partition: number, nowMs: number): Outgoing {
   const { event, topic, key, value, headers } = message;
-  let bytes = recordOverheadBytes + Buffer.byteLength(key) + Buffer.byteLength(value);
+  const valueBytes = typeof value === "string" ? Buffer.byteLength(value) : value.byteLength;
+  let bytes = recordOverheadBytes + Buffer.byteLength(key) + valueBytes;
   for (const name in headers) {
     bytes += headerOverheadBytes + Buffer.byteLength(name) + Buffer.byteLength(headers[name] as string);
   }
@@ -65,15 +68,11 @@ export function toOutgoing(message: Message, partition: number, nowMs: number): 
     partition,
     bytes,
     key,
-    value: typeof value === "string" ? value : asBuffer(value),
+    value,
+    valueBytes,
     headers,
     timestamp: message.timestamp ?? String(nowMs),
   };
-}
-
-/** kafkajs writes anything that is no Buffer as `String(value)`: "1,2,3" for a bare Uint8Array. */
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 export function cutChunk(queue: readonly Outgoing[], limits: ChunkLimits): Chunk {

@@ -8,7 +8,7 @@
  * A producer does not outlive a failure: nothing that kafkajs may still believe (its metadata, its
  * connections, its order of requests) is carried over into the next attempt.
  */
-import { CompressionTypes, Kafka, type KafkaConfig, logLevel, type Message, type Producer } from "kafkajs";
+import { Kafka, type KafkaConfig, logLevel, type Message, type Producer } from "kafkajs";
 import type { Clock } from "../foundation/clock.ts";
 import { KafkaCalls, type Settled } from "./kafka-calls.ts";
 import type { Slot } from "./kafka-chunks.ts";
@@ -21,6 +21,7 @@ import {
   type SlotOutcome,
   troubleOf,
 } from "./kafka-outcome.ts";
+import { ProduceWriter, parcelOf } from "./kafka-produce-request.ts";
 import { SendGuard } from "./kafka-send-guard.ts";
 import { Sockets } from "./kafka-sockets.ts";
 import { type MetadataResponse, readResponses } from "./kafkajs-repairs.ts";
@@ -77,6 +78,7 @@ export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
     readResponses(this.#sockets.factory, {
       readMetadata: (metadata) => this.#noteTopics(metadata),
       coordinators: new Map(),
+      writeProduce: new ProduceWriter(options.compression).write,
       ...(isRepeating ? { carryOut: this.#guard.carryOut } : undefined),
     });
     const kafka = new Kafka({
@@ -133,7 +135,7 @@ export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
 
   /** Sends one chunk; one outcome for each slot, in the same order. Throws only PUBLISH_STUCK. */
   async send(slots: readonly Slot[]): Promise<readonly SlotOutcome[]> {
-    const { requestTimeoutMs, compression } = this.#options;
+    const { requestTimeoutMs } = this.#options;
     this.#guard.begin();
     const settled = await this.#calls.settle(
       "send",
@@ -141,7 +143,6 @@ export class KafkaProducer<Desk extends ProducerDesk = ProducerDesk> {
         acks: -1,
         // How long the broker waits for its replicas: it shall say so before we stop listening.
         timeout: Math.ceil(requestTimeoutMs * 0.8),
-        compression: compression === "gzip" ? CompressionTypes.GZIP : CompressionTypes.None,
         topicMessages: byTopic(slots),
       }),
     );
@@ -208,12 +209,13 @@ function placeOf(topic: string, partition: number): string {
   return `${topic}/${partition}`;
 }
 
+/** A parcel for each slot: to kafkajs it is a message like any other. */
 function byTopic(slots: readonly Slot[]): { topic: string; messages: Message[] }[] {
   const topics = new Map<string, Message[]>();
-  for (const { topic, messages } of slots) {
-    const sofar = topics.get(topic);
-    if (sofar === undefined) topics.set(topic, messages.slice());
-    else for (const message of messages) sofar.push(message);
+  for (const slot of slots) {
+    const sofar = topics.get(slot.topic);
+    if (sofar === undefined) topics.set(slot.topic, [parcelOf(slot)]);
+    else sofar.push(parcelOf(slot));
   }
   return Array.from(topics, ([topic, messages]) => ({ topic, messages }));
 }

@@ -1,5 +1,5 @@
 /**
- * Three repairs of kafkajs 2.2.4, made from outside and only on the version they were proven with.
+ * Four repairs of kafkajs 2.2.4, made from outside and only on the version they were proven with.
  *
  * 1. The idle spin. `RequestQueue.scheduleCheckPendingRequests` computes a negative delay and so wakes
  *    some 860 times a second for as long as a connection lives, to look at an empty queue. Now it is
@@ -16,11 +16,15 @@
  *    `coordinators`, a client asks once, and again after any answer that is an error (the coordinator may
  *    have moved), save the one that only says "not yet".
  *
- * The second and third repair are bound to the socket factory of one producer, which is the one thing of ours that
+ * 4. The encoder. With `writeProduce`, the body of a produce request is written by its owner, who knows what
+ *    its messages are (`kafka-produce-request.ts`); the request itself, its way and its answer stay kafkajs's.
+ *
+ * All but the first repair are bound to the socket factory of one producer, which is the one thing of ours that
  * kafkajs hands down to its connections. Every other kafkajs client of the process stays as it was.
  */
 import { createRequire } from "node:module";
 import { invariant } from "../foundation/errors.ts";
+import type { ProduceOrder } from "./kafka-produce-request.ts";
 
 /** The only version whose internals these repairs know; package.json pins it. */
 export const kafkajsVersion = "2.2.4";
@@ -35,6 +39,8 @@ export interface ResponseReader {
   readonly coordinators?: Map<string, unknown>;
   /** Makes a request that belongs to a send: once, several times, or not at all. */
   carryOut?(ask: () => Promise<unknown>): Promise<unknown>;
+  /** Writes the body of a produce request in kafkajs's stead. */
+  writeProduce?(order: ProduceOrder): Promise<Buffer>;
 }
 
 export interface MetadataResponse {
@@ -58,7 +64,13 @@ interface ConnectionPool {
 
 interface Broker {
   readonly connectionPool: ConnectionPool;
+  lookupRequest(apiKey: number, definition: unknown): (order: ProduceOrder) => ProduceExchange;
+  produce(order: ProduceOrder): Promise<unknown>;
   findGroupCoordinator(question: CoordinatorQuestion): Promise<unknown>;
+}
+
+interface ProduceExchange extends Exchange {
+  readonly request: { readonly apiName: string; readonly apiVersion: number; encode(): Promise<unknown> };
 }
 
 interface CoordinatorQuestion {
@@ -97,6 +109,7 @@ export function repairKafkajs(): void {
   stopIdleSpin(require("kafkajs/src/network/requestQueue") as ClassOf<RequestQueue>);
   passAnswersOn(require("kafkajs/src/network/connectionPool") as ClassOf<ConnectionPool>);
   rememberCoordinators(require("kafkajs/src/broker") as ClassOf<Broker>);
+  letOwnersWrite(require("kafkajs/src/broker") as ClassOf<Broker>);
   isRepaired = true;
 }
 
@@ -139,6 +152,29 @@ function rememberCoordinators({ prototype }: ClassOf<Broker>): void {
     known?.set(key, answer);
     return answer;
   };
+}
+
+/** The same broker, but for what it looks up: a produce request whose body is the owner's. */
+function letOwnersWrite({ prototype }: ClassOf<Broker>): void {
+  const { produce } = prototype;
+  prototype.produce = function (this: Broker, order: ProduceOrder) {
+    const owner = readers.get(this.connectionPool.socketFactory);
+    if (owner?.writeProduce === undefined) return produce.call(this, order);
+    const write = owner.writeProduce;
+    const lookupRequest: Broker["lookupRequest"] = (apiKey, definition) => (asked) => {
+      const exchange = this.lookupRequest(apiKey, definition)(asked);
+      const { apiVersion } = exchange.request;
+      invariant(apiVersion >= 3, `this broker takes no record batches (Produce version ${apiVersion})`);
+      const encode = async () => asEncoder(await write(order));
+      return { ...exchange, request: { ...exchange.request, encode } };
+    };
+    return produce.call(Object.create(this, { lookupRequest: { value: lookupRequest } }) as Broker, order);
+  };
+}
+
+/** What kafkajs reads of an encoder that it was given. */
+function asEncoder(bytes: Buffer): { readonly buf: Buffer; readonly buffer: Buffer } {
+  return { buf: bytes, buffer: bytes };
 }
 
 /** What a send consists of. */

@@ -1,11 +1,12 @@
-/** What the claiming statements answer, turned into events. */
+/** What the claiming statements answer, turned into events. Every column as PostgreSQL wrote it, but for bytes. */
 import type { OutboxEvent } from "../event/event.ts";
 import type { ShardCursor } from "../event/shard.ts";
 import type { Claim, ClaimLimits } from "./outbox.ts";
 
 export type EventRow = [
-  shard: number,
+  shard: string,
   seq: string,
+  /** A JSON string: in quotes, and in ISO form whatever the session's DateStyle. */
   createdAt: string,
   eventId: string,
   aggregateId: string,
@@ -14,20 +15,22 @@ export type EventRow = [
   topic: string | null,
   headers: string | null,
   payload: string | Uint8Array | null,
-  payloadBytes: number,
+  payloadBytes: string,
   rowHint: string,
 ];
 
+type Truth = "t" | "f";
+
 /** `isLastLook`: how far a shard was looked at; an event like any other unless it is blocked. */
-export type ClaimRow = [...EventRow, isBlocked?: boolean, isLastLook?: boolean];
+export type ClaimRow = [...EventRow, isBlocked?: Truth, isLastLook?: Truth];
 
 export function toEvent(row: readonly [...EventRow, ...unknown[]]): OutboxEvent {
   const [shard, seq, createdAt, eventId, aggregateId, ...rest] = row;
   const [eventType, aggregateType, topic, headers, payload, payloadBytes, rowHint] = rest;
   return {
-    shard,
+    shard: Number(shard),
     seq,
-    createdAt,
+    createdAt: createdAt.slice(1, -1),
     eventId,
     aggregateId,
     eventType,
@@ -35,7 +38,7 @@ export function toEvent(row: readonly [...EventRow, ...unknown[]]): OutboxEvent 
     topic,
     headers,
     payload,
-    payloadBytes,
+    payloadBytes: Number(payloadBytes),
     rowHint,
   };
 }
@@ -48,11 +51,11 @@ export function toClaim(rows: readonly ClaimRow[], { eventsMax, bytesMax }: Clai
   for (const row of rows) {
     if (events.length >= eventsMax) break;
     const [shard, seq, createdAt] = row;
-    const [isBlocked, isLastLook] = [row[12] === true, row[13] === true];
-    if (isLastLook) passed.push({ shard, createdAt, seq });
-    if (isBlocked) continue;
-    events.push(toEvent(row));
-    bytes += row[10];
+    if (row[13] === "t") passed.push({ shard: Number(shard), createdAt: createdAt.slice(1, -1), seq });
+    if (row[12] === "t") continue;
+    const event = toEvent(row);
+    events.push(event);
+    bytes += event.payloadBytes;
   }
   return { events, isCut: events.length >= eventsMax || bytes >= bytesMax, passed };
 }

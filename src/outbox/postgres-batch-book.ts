@@ -3,7 +3,7 @@ import { invariant } from "../foundation/errors.ts";
 import type { Batch, BatchBook, Delivery, Page, RemovableRow, Seat, SettledBatch } from "./batch-book.ts";
 import type { DatabaseConfig } from "./database-config.ts";
 import { PostgresSession } from "./postgres-connection.ts";
-import { quoteIdentifier, removalMark } from "./statements.ts";
+import { plainArray, quoteIdentifier, removalMark } from "./statements.ts";
 
 interface Line {
   readonly number: number;
@@ -90,7 +90,8 @@ export class PostgresBatchBook implements BatchBook {
         where shard_group = $1 and term = $2 and number <= $3
        returning 1
      )`;
-    const page = [group, term, line.number, line.eventIds, line.delivery];
+    const eventIds = line.eventIds === null ? null : plainArray(line.eventIds);
+    const page = [group, term, line.number, eventIds, line.delivery];
     if (line.remove.length === 0) {
       const [row] = await this.#sessionOf(group).query<[number, number]>(
         `${written} select count(*)::int from written`,
@@ -101,7 +102,7 @@ export class PostgresBatchBook implements BatchBook {
     const [row] = await this.#sessionOf(group).query<[number, number]>(
       `${written}, removed as (
          delete from ${table}
-          where ctid = any ($6::tid[]) and event_id = any ($7::uuid[])
+          where ctid = any ($6::tid[]) and (event_id = any ($7::uuid[])) is true
             and exists (select from written) and ${mark}
          returning event_id
        ), removed_by_key as (
@@ -116,8 +117,8 @@ export class PostgresBatchBook implements BatchBook {
               (select count(*)::int from removed) + (select count(*)::int from removed_by_key)`,
       [
         ...page,
-        line.remove.map(({ rowHint = nowhere }) => rowHint),
-        line.remove.map(({ eventId }) => eventId),
+        plainArray(line.remove.map(({ rowHint = nowhere }) => rowHint)),
+        plainArray(line.remove.map(({ eventId }) => eventId)),
       ],
     );
     return row?.[0] === 1 ? row[1] : null;

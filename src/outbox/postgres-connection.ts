@@ -142,6 +142,15 @@ function isPlainSqlError(thrown: unknown): boolean {
   return !brokenClasses.includes(code.slice(0, 2)) || code === "57014";
 }
 
+const bytea = 17;
+const asItIs = (text: string): string => text;
+
+/** The driver would otherwise parse JSON that nobody looks into. */
+const asTexts: pg.CustomTypesConfig = {
+  getTypeParser: (type: number, format?: "text" | "binary") =>
+    type === bytea ? pg.types.getTypeParser(bytea, format) : asItIs,
+};
+
 /**
  * A named connection that is opened when needed and thrown away at the first sign of trouble. One
  * statement at a time: callers wait for their turn here, because a statement that waited inside of the
@@ -168,13 +177,22 @@ export class PostgresSession {
     return (await this.#run<R>(text, values)).rows;
   }
 
+  /** Like `query`, with every column as the text that PostgreSQL sent, save bytea, which becomes bytes. */
+  async queryTexts<R extends unknown[]>(text: string, values: readonly unknown[]): Promise<R[]> {
+    return (await this.#run<R>(text, values, asTexts)).rows;
+  }
+
   /** Like `query`, for a statement whose answer is the number of rows it touched. */
   async execute(text: string, values: readonly unknown[]): Promise<number> {
     return (await this.#run(text, values)).rowCount ?? 0;
   }
 
-  #run<R extends unknown[]>(text: string, values: readonly unknown[]): Promise<pg.QueryArrayResult<R>> {
-    const running = this.#turn.then(() => this.#runNow<R>(text, values));
+  #run<R extends unknown[]>(
+    text: string,
+    values: readonly unknown[],
+    types?: pg.CustomTypesConfig,
+  ): Promise<pg.QueryArrayResult<R>> {
+    const running = this.#turn.then(() => this.#runNow<R>(text, values, types));
     this.#turn = running.catch(() => undefined);
     return running;
   }
@@ -182,10 +200,12 @@ export class PostgresSession {
   async #runNow<R extends unknown[]>(
     text: string,
     values: readonly unknown[],
+    types: pg.CustomTypesConfig | undefined,
   ): Promise<pg.QueryArrayResult<R>> {
     const client = await this.#open();
     try {
-      return await client.query<R>({ text, values: [...values], rowMode: "array" });
+      const query = { text, values: [...values], rowMode: "array" as const };
+      return await client.query<R>(types === undefined ? query : { ...query, types });
     } catch (error) {
       if (isPlainSqlError(error)) {
         throw new OutriderError("OUTBOX_FAILED", `PostgreSQL refused a statement: ${messageOf(error)}`, {

@@ -33,6 +33,7 @@ import {
   headStatement,
   lookStatement,
   type PayloadType,
+  plainArray,
   quoteIdentifier,
   removeByKeyStatement,
   removeStatement,
@@ -141,17 +142,20 @@ export class PostgresOutbox implements Outbox {
     if (fence === Number.NEGATIVE_INFINITY) return { events: [], isCut: false };
     const statementOf = blocked.length === 0 ? claimStatement : claimAroundBlockedStatement;
     const lookedAtMax = Math.max(rowsLookedAtMax, limits.eventsPerShardMax);
-    const rows = await this.reader.query<ClaimRow>(statementOf(this.#table, await this.#typeOfPayload()), [
-      cursors.map(({ shard }) => shard),
-      cursors.map(({ createdAt }) => createdAt),
-      cursors.map(({ seq }) => seq),
-      isoOfMicros(fence),
-      limits.eventsPerShardMax,
-      limits.eventsMax,
-      limits.bytesMax,
-      limits.payloadBytesMax,
-      ...(blocked.length === 0 ? [] : [blocked, lookedAtMax]),
-    ]);
+    const rows = await this.reader.queryTexts<ClaimRow>(
+      statementOf(this.#table, await this.#typeOfPayload()),
+      [
+        cursors.map(({ shard }) => shard),
+        cursors.map(({ createdAt }) => createdAt),
+        cursors.map(({ seq }) => seq),
+        isoOfMicros(fence),
+        limits.eventsPerShardMax,
+        limits.eventsMax,
+        limits.bytesMax,
+        limits.payloadBytesMax,
+        ...(blocked.length === 0 ? [] : [blocked, lookedAtMax]),
+      ],
+    );
     return toClaim(rows, limits);
   }
 
@@ -162,7 +166,7 @@ export class PostgresOutbox implements Outbox {
     limits: ClaimLimits,
   ): Promise<OutboxEvent | undefined> {
     const text = headStatement(this.#table, await this.#typeOfPayload());
-    const [row] = await this.reader.query<EventRow>(text, [
+    const [row] = await this.reader.queryTexts<EventRow>(text, [
       shard,
       aggregateId,
       from.createdAt,
@@ -187,11 +191,9 @@ export class PostgresOutbox implements Outbox {
   }
 
   async remove(acks: readonly Ack[]): Promise<number> {
-    const ids = acks.map(({ eventId }) => eventId);
-    const removed = await this.#remover.execute(removeStatement(this.#table), [
-      acks.map(({ rowHint }) => rowHint),
-      ids,
-    ]);
+    const ids = plainArray(acks.map(({ eventId }) => eventId));
+    const places = plainArray(acks.map(({ rowHint }) => rowHint));
+    const removed = await this.#remover.execute(removeStatement(this.#table), [places, ids]);
     if (removed >= acks.length) return removed;
     return removed + (await this.#remover.execute(removeByKeyStatement(this.#table), [ids]));
   }

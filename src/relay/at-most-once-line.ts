@@ -29,6 +29,7 @@ export interface AtMostOnceParts extends LineParts {
 }
 
 export class AtMostOnceLine implements Line {
+  readonly gatherMs = 0;
   readonly #parts: AtMostOnceParts;
   readonly #owner: LineOwner;
   readonly #bookOutage: Outage;

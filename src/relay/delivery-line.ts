@@ -26,6 +26,7 @@ export interface DeliveryParts extends LineParts {
 }
 
 export class DeliveryLine implements Line {
+  readonly gatherMs = 0;
   readonly #parts: DeliveryParts;
   readonly #signal: AbortSignal;
   readonly #brokerOutage: Outage;

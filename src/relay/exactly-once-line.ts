@@ -36,10 +36,15 @@ export interface ExactlyOnceParts extends LineParts {
   readonly acceptDuplicates: boolean;
 }
 
+/** However slow the last transaction was: waiting for events must not become what makes them late. */
+const gatherMaxMs = 50;
+
 /** A batch that was handed to Kafka: committed, certainly not, or ours to know no more. */
 type Fate = "committed" | "lost" | { readonly rejections: readonly Rejection[] };
 
 export class ExactlyOnceLine implements Line {
+  /** As long as the last transaction took. */
+  gatherMs = 0;
   readonly #parts: ExactlyOnceParts;
   readonly #owner: LineOwner;
   readonly #bookOutage: Outage;
@@ -188,6 +193,7 @@ export class ExactlyOnceLine implements Line {
     this.#noteRemoved(settled, removed);
     const startedMs = clock.monotonicMs();
     const outcome = await publisher.commit(number, sendable);
+    this.gatherMs = Math.min(clock.monotonicMs() - startedMs, gatherMaxMs);
     if (outcome.kind === "committed") {
       this.#settled = { number, rows, progress: outcome.progress };
     } else {

@@ -153,7 +153,7 @@ export class PollingPublisher {
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     // Claiming ahead serves a backlog. With none, what is claimed ahead only grows old in line: the later
     // the claim, the more of what came meanwhile it takes along.
-    if (!this.#cursors.isCrowded) await this.#publishing;
+    if (!this.#cursors.isCrowded) await this.#gather();
     const mark = this.#idlePolls > 0 ? await this.#parts.peek.ask() : null;
     if (mark !== null && mark === this.#quietMark) return this.#rest();
     const { events, isCut, isAtEnd, isQuiet, fence } = await this.#claims.take(this.#blocked.ids);
@@ -172,6 +172,12 @@ export class PollingPublisher {
     this.#idlePolls = isAtEnd ? this.#idlePolls + 1 : 0;
     if (isAtEnd) await this.#endDispatch(fence);
     await this.#wait(isCut);
+  }
+
+  async #gather(): Promise<void> {
+    await this.#publishing;
+    const { gatherMs } = this.#line;
+    if (gatherMs > 0 && this.#idlePolls === 0) await this.#parts.clock.sleep(gatherMs, this.#signal);
   }
 
   /** Publishes what is not behind a block by now: the batch before may have blocked an aggregate. */

@@ -11,6 +11,29 @@ describe("position", () => {
     );
   });
 
+  it("reads the same whatever it read before: other minutes, zones and lengths of the fraction", () => {
+    const zone = fc.constantFrom("+00:00", "+02:30", "-11:00", "Z", "+05");
+    const piece = fc.tuple(fc.integer({ min: 0, max: 4_102_444_800_000_000 }), zone, fc.nat(6));
+    fc.assert(
+      fc.property(fc.array(piece, { minLength: 2, maxLength: 20 }), (pieces) => {
+        const texts = pieces.map(([micros, zone, digits]) => {
+          const [seconds, fraction] = isoOfMicros(micros).replace("Z", "").split(".") as [string, string];
+          return `${seconds}${digits === 0 ? "" : `.${fraction.slice(0, digits)}`}${zone}`;
+        });
+        for (const text of texts) {
+          const [, seconds, fraction = "", zone] = /^([^.]{19})(?:\.(\d+))?(.+)$/.exec(
+            text,
+          ) as unknown as string[];
+          const whole = Date.parse(`${seconds}${zone?.length === 3 ? `${zone}:00` : zone}`) * 1000;
+          expect(microsOfIso(text)).toBe(whole + Number(fraction.padEnd(6, "0")));
+        }
+      }),
+    );
+    expect(microsOfIso("2026-01-02T03:04:xx.000001+00:00")).toBeNaN();
+    expect(microsOfIso("2026-01-02T03:04:60.000001+00:00")).toBeNaN();
+    expect(microsOfIso("2026-13-02T03:04:05.000001+00:00")).toBeNaN();
+  });
+
   it("reads what PostgreSQL writes: trimmed fractions, offsets, infinities", () => {
     expect(microsOfIso("2026-01-02T03:04:05+00:00")).toBe(Date.UTC(2026, 0, 2, 3, 4, 5) * 1000);
     expect(microsOfIso("2026-01-02T03:04:05.1+00:00")).toBe(Date.UTC(2026, 0, 2, 3, 4, 5) * 1000 + 100_000);

@@ -194,7 +194,7 @@ export function headStatement(table: string, type: PayloadType): string {
  * way are deleted by `removeByKeyStatement`.
  *
  * `is true` keeps the planner from the index of the key: it takes 2,000 random pages by address for dearer
- * than 2,000 descents of the index, and a delete then costs twice as much (5.9 against 2.9 microseconds a row).
+ * than 2,000 descents of the index, and a delete then costs twice as much (7.4 against 3.5 microseconds a row).
  *
  * The mark is taken in the same transaction. Should a look fall between the table lock and the mark,
  * it sees an unmarked writer and holds the fence a moment longer than needed: harmless.

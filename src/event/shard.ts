@@ -6,7 +6,7 @@ export const shardCount = 64;
 export const allShards: readonly number[] = Array.from({ length: shardCount }, (_, shard) => shard);
 
 /** Shards come in groups of eight where a batch needs a number: exactly-once and at-most-once delivery. */
-export const shardsPerGroup = 16;
+export const shardsPerGroup = 8;
 
 export const allGroups: readonly number[] = Array.from(
   { length: shardCount / shardsPerGroup },

@@ -2,7 +2,8 @@
  * The loop (Polling Publisher): look → claim → publish → remove → settle → wait.
  *
  * One batch is claimed while the one before is published and the one before that is removed
- * (`delivery-line.ts` draws it; the delivery modes differ in their lines alone). A claim begins where the last one ended, so two batches in flight
+ * (`delivery-line.ts` draws it; the delivery modes differ in their lines alone). A claim begins where the last one
+ * ended, so two batches in flight
  * never hold the same row; and because batches are published one after the other, an aggregate never
  * has two unresolved ones.
  *

@@ -35,6 +35,7 @@ interface RelayOptions {
   readonly twin?: Twin;
   readonly nextFate?: () => CommitFate;
   readonly acceptDuplicates?: boolean;
+  readonly monotonicMs?: () => number;
 }
 
 function makeLine({
@@ -43,6 +44,7 @@ function makeLine({
   twin = {},
   nextFate = () => "done",
   acceptDuplicates = false,
+  monotonicMs = () => 0,
 }: RelayOptions) {
   const { kafka, book } = world;
   const announcements = new Announcements();
@@ -50,7 +52,8 @@ function makeLine({
   const dying = new AbortController();
   const line = new ExactlyOnceLine(
     {
-      ...{ clock, announcements, acceptDuplicates, group: 0, leadShard: 0 },
+      ...{ announcements, acceptDuplicates, group: 0, leadShard: 0 },
+      clock: { ...clock, monotonicMs },
       random: () => 0.5,
       book: twin.book?.(book) ?? book,
       publisher: twin.publisher?.(real, world) ?? real,
@@ -239,6 +242,29 @@ describe("the line of exactly-once delivery", () => {
     const { line } = makeLine({ world, term: 2 });
     expect(await line.takeOver()).toBe(true);
     expect(world.kafka.number).toBe(9);
+  });
+
+  it("lets events gather for as long as a transaction takes, within reason", async () => {
+    const world = { kafka: new ModelTransactions(), book: new MemoryBatchBook() };
+    let nowMs = 0;
+    let commitMs = 0;
+    const twin: Twin = {
+      publisher: (real) => ({
+        ...real,
+        commit: (number, messages) => {
+          nowMs += commitMs;
+          return real.commit(number, messages);
+        },
+      }),
+    };
+    const { line } = makeLine({ world, term: 1, twin, monotonicMs: () => nowMs });
+    expect(await line.takeOver()).toBe(true);
+    const gathered: number[] = [line.gatherMs];
+    for (commitMs of [12, 4_000, 7]) {
+      await line.publish([aMessage({ topic: "t", aggregateId: "a" })], () => true);
+      gathered.push(line.gatherMs);
+    }
+    expect(gathered).toEqual([0, 12, 50, 7]);
   });
 
   it("gives way to a later term without fencing its producer", async () => {

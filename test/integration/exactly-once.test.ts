@@ -92,7 +92,8 @@ describe("exactly-once delivery", () => {
     await first.end("SIGKILL");
     held.drop();
     const second = start();
-    expect(await second.heard("batch-resolved")).toMatchObject({ isCommitted: false });
+    // Batches of the other groups may be committed, with their rows still there.
+    await second.heard("batch-resolved", ({ isCommitted }) => isCommitted === false);
     await emptied(database.url);
     expect((await second.end("SIGTERM")).code).toBe(0);
     const received = await readTopic(proxied.direct, topic, { isolation: "committed" });

@@ -20,6 +20,8 @@ export interface LatencyFigures {
 /** How the events get from the table to the topic. */
 export interface Carrier {
   readonly started: Promise<unknown>;
+  /** Resolves when so many events have come through; by default, when the table is empty. */
+  carried?(events: number): Promise<void>;
   end(): Promise<unknown>;
 }
 
@@ -39,7 +41,7 @@ export async function measureLatency(
   try {
     reader.send({ type: "read", brokers: place.brokers, topic: place.topic });
     await Promise.all([answerOf<"ready">(reader, "the reader"), carrier.started]);
-    await prime(place);
+    await prime(place, carrier);
     const seconds = load.seconds + warmUpSeconds;
     writer.send({ ...load, seconds, databaseUrl: place.databaseUrl });
     const written = await answerOf<Written>(writer, "the writer", seconds * 1000);
@@ -65,7 +67,7 @@ export async function measureLatency(
  * event (taking over eight transactional producers, for one) is no latency of the events after it; and one
  * that has run for a day has its code compiled, which takes seconds of processor time.
  */
-async function prime({ databaseUrl }: Place): Promise<void> {
+async function prime({ databaseUrl }: Place, carrier: Carrier): Promise<void> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   try {
@@ -74,6 +76,7 @@ async function prime({ databaseUrl }: Place): Promise<void> {
        select 'prime-' || n % 512, '{"n": -1}' from generate_series(1, $1::int) as n`,
       [primingEvents],
     );
+    if (carrier.carried !== undefined) return await carrier.carried(primingEvents);
     while ((await client.query("select 1 from undispatched_events limit 1")).rows.length > 0)
       await systemClock.sleep(20);
   } finally {

@@ -1,4 +1,6 @@
 /** From the commit to the consumer, at a steady rate and after a pause; the obvious loop beside the relay. */
+import { fetchDebezium } from "./debezium.ts";
+import { carryWithDebezium } from "./debezium-run.ts";
 import type { Say } from "./exactly-once.ts";
 import { type Quantiles, rounded } from "./figures.ts";
 import { type Carrier, measureLatency } from "./latency-run.ts";
@@ -11,16 +13,16 @@ import { alternate } from "./turns.ts";
 const carriers = {
   relay: (place: Place): Carrier => carryWithRelay(place, "at-least-once"),
   loop: carryWithLoop,
+  debezium: carryWithDebezium,
 } as const;
 type Side = keyof typeof carriers;
-const sides: readonly Side[] = ["relay", "loop"];
 
 export interface LatencyBench {
   readonly eventsPerSecond: number;
   readonly eventsPerTransaction: number;
   /** Of each round, in milliseconds. */
-  readonly steadyMs: Readonly<Record<Side, readonly Quantiles[]>>;
-  readonly afterIdleMs: Readonly<Record<Side, readonly Quantiles[]>>;
+  readonly steadyMs: Readonly<Partial<Record<Side, readonly Quantiles[]>>>;
+  readonly afterIdleMs: Readonly<Partial<Record<Side, readonly Quantiles[]>>>;
   readonly rounds: number;
 }
 
@@ -29,8 +31,11 @@ const idleRate = 2;
 
 export async function benchLatency(stage: Stage, options: BenchOptions, say: Say): Promise<LatencyBench> {
   const empty = await stage.fill({ ...options, events: 0 });
-  const steadyMs: Record<Side, Quantiles[]> = { relay: [], loop: [] };
-  const afterIdleMs: Record<Side, Quantiles[]> = { relay: [], loop: [] };
+  const sides: readonly Side[] = options.isWithPeers ? ["relay", "loop", "debezium"] : ["relay", "loop"];
+  if (options.isWithPeers) await fetchDebezium(say);
+  const nothing = () => Object.fromEntries(sides.map((side): [Side, Quantiles[]] => [side, []]));
+  const steadyMs: Partial<Record<Side, Quantiles[]>> = nothing();
+  const afterIdleMs: Partial<Record<Side, Quantiles[]>> = nothing();
   const { rate, seconds, eventsPerTransaction, rounds } = options;
   const steady = { ...options, eventsPerSecond: rate };
   const sparse = { ...options, eventsPerSecond: idleRate, eventsPerTransaction: 1 };
@@ -43,7 +48,7 @@ export async function benchLatency(stage: Stage, options: BenchOptions, say: Say
         const { ms } = await stage.within(empty, (place) =>
           measureLatency(place, { ...load, seconds }, () => carriers[side](place)),
         );
-        figures[side].push(ms);
+        figures[side]?.push(ms);
         const rate = `${rounded(load.eventsPerSecond)} events/s`;
         say(`round ${round + 1}: ${side} at ${rate}: p50 ${ms.p50}, p99 ${ms.p99}, max ${ms.max} ms`);
       }

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { kafkaVersion } from "../../src/environment/kafka-jars.ts";
 import { version } from "../../src/service/version.ts";
+import { debeziumVersion } from "./debezium.ts";
 import { rounded } from "./figures.ts";
 import type { Stage } from "./stage.ts";
 
@@ -18,9 +19,20 @@ export interface Machine {
   readonly loadAverage: { readonly before: number; readonly after: number };
 }
 
-const telling = ["fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size"];
+const telling = [
+  "wal_level",
+  "fsync",
+  "synchronous_commit",
+  "full_page_writes",
+  "shared_buffers",
+  "max_wal_size",
+];
 
-export async function describeMachine(stage: Stage, loadBefore: number): Promise<Machine> {
+export async function describeMachine(
+  stage: Stage,
+  loadBefore: number,
+  isWithPeers: boolean,
+): Promise<Machine> {
   const names = telling.map((name) => `'${name}'`).join();
   const rows = await stage.ask<{ name: string; value: string }>(
     `select name, current_setting(name) as value from pg_settings where name in (${names}) order by name`,
@@ -37,6 +49,7 @@ export async function describeMachine(stage: Stage, loadBefore: number): Promise
       "Apache Kafka": kafkaVersion,
       kafkajs: versionOf("kafkajs"),
       pg: versionOf("pg"),
+      ...(isWithPeers ? { Debezium: debeziumVersion } : {}),
     },
     postgresSettings: Object.fromEntries(rows.map(({ name, value }) => [name, value])),
     loadAverage: { before: loadBefore, after: loadNow() },

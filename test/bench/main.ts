@@ -1,5 +1,5 @@
 /**
- * Benchmarks: `npm run bench -- drain | exactly-once | latency [--json] [--write]`. Each has its reference
+ * Benchmarks: `npm run bench -- drain | exactly-once | latency [--peers] [--json] [--write]`. Each has its reference
  * beside it, in the same run and turn by turn, because a figure alone says more about the machine than
  * about the relay. The last line is one JSON object with `--json`, else a page to read.
  */
@@ -52,10 +52,10 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const say: Say = (text) => process.stderr.write(`${text}\n`);
   const loadBefore = loadNow();
-  const stage = await Stage.open((text) => say(`${text} ...`));
+  const stage = await Stage.open(options.isWithPeers, (text) => say(`${text} ...`));
   try {
     const { figures, presentation } = await chosen(stage, options, say);
-    const machine = await describeMachine(stage, loadBefore);
+    const machine = await describeMachine(stage, loadBefore, options.isWithPeers);
     const command = `npm run bench -- ${args.filter((arg) => arg !== "--json").join(" ")}`;
     const page = renderPage(presentation.page, machine, command);
     const json = JSON.stringify({ bench: options.name, ...figures, machine });

@@ -7,6 +7,8 @@ export interface BenchOptions {
   readonly isJson: boolean;
   /** Writes docs/bench/<name>.md, .svg and .json. */
   readonly isWritten: boolean;
+  /** Puts Debezium beside the relay as well, where a benchmark knows how: fetched with Maven, and slow to start. */
+  readonly isWithPeers: boolean;
   /** Rows of the backlog. */
   readonly events: number;
   readonly aggregates: number;
@@ -51,6 +53,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
       ...texts,
       json: { type: "boolean", default: false },
       write: { type: "boolean", default: false },
+      peers: { type: "boolean", default: false },
     },
   });
   const count = (name: keyof typeof defaults): number => countOf(`--${name}`, values[name]);
@@ -58,6 +61,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
     name: positionals[0] ?? "",
     isJson: values.json,
     isWritten: values.write,
+    isWithPeers: values.peers,
     events: count("events"),
     aggregates: count("aggregates"),
     payloadBytes: count("bytes"),

@@ -1,5 +1,5 @@
 /** Which tables and plots each benchmark shows. Pure. */
-import type { DrainBench } from "./drain.ts";
+import type { DrainBench, Other } from "./drain.ts";
 import type { ExactlyOnceFigures, Throughput } from "./exactly-once.ts";
 import { type Quantiles, rounded, type Spread, spreadOf } from "./figures.ts";
 import type { LatencyBench } from "./latency.ts";
@@ -16,23 +16,31 @@ const barOf = (label: string, { median, min, max }: Spread): Bar => ({ label, va
 const costOf = (micros: Readonly<Record<string, number>>): number[] =>
   ["relay", "postgres", "kafka"].map((part) => rounded(micros[part] ?? micros.process ?? 0, 1));
 
+/** Of what a run left out. */
+const unknown: Spread = { median: Number.NaN, min: Number.NaN, max: Number.NaN };
+
 const costHead = ["process", "PostgreSQL", "Kafka"];
 
 export function presentDrain(figures: DrainBench): Presentation {
   const { events, aggregates, payloadBytes } = figures.backlog;
-  const names = ["client", "postgres", "loop"] as const;
+  const names = Object.keys(figures.ratios) as Other[];
   const rows = names.map((name) => [
     name,
-    spread(figures.pace[name]),
-    spread(figures.ratioSpreads[name]),
-    ...costOf(figures.referenceCpuMicrosPerEvent[name]),
+    spread(figures.pace[name] ?? unknown),
+    spread(figures.ratioSpreads[name] ?? unknown),
+    ...costOf(figures.referenceCpuMicrosPerEvent[name] ?? {}),
   ]);
-  const relay = ["relay", spread(figures.pace.relay), "1", ...costOf(figures.cpuMicrosPerEvent)];
-  const bars = (["relay", ...names] as const).map((name) => barOf(name, figures.pace[name]));
+  const relay = ["relay", spread(figures.pace.relay ?? unknown), "1", ...costOf(figures.cpuMicrosPerEvent)];
+  const bars = (["relay", ...names] as const).map((name) => barOf(name, figures.pace[name] ?? unknown));
+  const { relay: steadyRelay = unknown, debezium } = figures.steadyPace;
+  const peer =
+    debezium === undefined
+      ? ""
+      : ` *debezium* is its PostgreSQL connector with the outbox event router in Kafka Connect standalone, with what was written while its slot waited; counted from its first event in the topic to its last, so without its start, which takes seconds; it deletes nothing. Once warm, in the middle eight tenths, it makes ${spread(debezium)} events a second, the relay ${spread(steadyRelay)}.`;
   return {
     page: {
       title: "Draining a backlog",
-      method: `A backlog of ${events} events of ${payloadBytes} bytes over ${aggregates} aggregates, started cold; ${figures.rounds} rounds, turn by turn. *client* is the Kafka client alone with the same messages from memory; *postgres* reads and deletes the rows and tells nobody; *loop* selects 1,000 in order, sends and deletes.`,
+      method: `A backlog of ${events} events of ${payloadBytes} bytes over ${aggregates} aggregates, started cold; ${figures.rounds} rounds, turn by turn. *client* is the Kafka client alone with the same messages from memory; *postgres* reads and deletes the rows and tells nobody; *loop* selects 1,000 in order, sends and deletes.${peer}`,
       plots: ["drain"],
       tables: [
         {
@@ -61,27 +69,20 @@ export function presentLatency(figures: LatencyBench): Presentation {
     [`${figures.eventsPerSecond} events/s`, figures.steadyMs],
     ["first event after idle", figures.afterIdleMs],
   ] as const;
-  const across = (all: readonly Quantiles[], key: (typeof quantileKeys)[number]) =>
-    spreadOf(
-      all.map((one) => one[key]),
-      1,
-    );
-  const tables = kinds.map(([caption, sides]) => ({
+  const sides = Object.keys(figures.steadyMs) as (keyof typeof figures.steadyMs)[];
+  const tables = kinds.map(([caption, all]) => ({
     caption: `${caption}, milliseconds:`,
     head: ["", ...quantileHead],
-    rows: (["relay", "loop"] as const).map((side) => [
-      side,
-      ...quantileKeys.map((key) => spread(across(sides[side], key))),
-    ]),
+    rows: sides.map((side) => [side, ...quantileKeys.map((key) => spread(across(all[side] ?? [], key)))]),
   }));
   const groups = (["p50", "p95", "p99"] as const).map((key) => ({
     label: key,
-    bars: (["relay", "loop"] as const).map((side) => barOf(side, across(figures.steadyMs[side], key))),
+    bars: sides.map((side) => barOf(side, across(figures.steadyMs[side] ?? [], key))),
   }));
   return {
     page: {
       title: "From the commit to the consumer",
-      method: `Transactions of ${figures.eventsPerTransaction} events; measured from the answer to the commit to the consumer's batch, writer, relay and consumer each a process of its own; ${figures.rounds} rounds, turn by turn. *loop* is what is written in an afternoon, polling as often as an idle relay.`,
+      method: `Transactions of ${figures.eventsPerTransaction} events; measured from the answer to the commit to the consumer's batch, writer, relay and consumer each a process of its own; ${figures.rounds} rounds, turn by turn. *loop* is what is written in an afternoon, polling as often as an idle relay.${sides.includes("debezium") ? " *debezium* is its PostgreSQL connector with the outbox event router in Kafka Connect standalone, without any waiting for company." : ""}`,
       plots: ["latency"],
       tables,
     },

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { Kafka, logLevel } from "kafkajs";
+import type pg from "pg";
 import {
   type KafkaPart,
   type PostgresPart,
@@ -49,10 +50,12 @@ export class Stage {
     this.#brokers = kafka.brokers.join(",");
   }
 
-  static async open(onProgress: (text: string) => void): Promise<Stage> {
+  /** `isWithPeers`: PostgreSQL writes its log so that it can be read by others, which costs everybody a little. */
+  static async open(isWithPeers: boolean, onProgress: (text: string) => void): Promise<Stage> {
     const javaFlags = ["-Xms512m", "-Xmx1g", "-XX:TieredStopAtLevel=4"];
+    const settings = isWithPeers ? { wal_level: "logical" } : {};
     const starts = await Promise.allSettled([
-      startPostgres({ flavour: "embedded", onProgress }),
+      startPostgres({ flavour: "embedded", settings, onProgress }),
       startKafka({ flavour: "own", javaFlags, onProgress }),
     ]);
     const [postgres, kafka] = starts;
@@ -91,13 +94,7 @@ export class Stage {
     const client = await connect(databaseConfig(this.#urlOf(name)));
     try {
       await migrate(client, { schema: "public", direction: "up" });
-      // Each aggregate's events lie spread over the backlog, as many writers would leave them.
-      await client.query(
-        `insert into undispatched_events (aggregate_id, event_payload)
-         select 'aggregate-' || n % $2::int, (rpad('{"n":' || n || ',"pad":"', $3::int - 2, 'x') || '"}')::json
-           from generate_series(1, $1::int) as n`,
-        [backlog.events, backlog.aggregates, backlog.payloadBytes],
-      );
+      await insertBacklog(client, backlog, 1, backlog.events);
       await client.query("vacuum (freeze, analyze)");
     } finally {
       await client.end();
@@ -136,6 +133,21 @@ export class Stage {
     url.pathname = `/${database}`;
     return url.href;
   }
+}
+
+/** Each aggregate's events lie spread over the backlog, as many writers would leave them. */
+export async function insertBacklog(
+  client: pg.Client,
+  { aggregates, payloadBytes }: Backlog,
+  first: number,
+  last: number,
+): Promise<void> {
+  await client.query(
+    `insert into undispatched_events (aggregate_id, event_payload)
+     select 'aggregate-' || n % $3::int, (rpad('{"n":' || n || ',"pad":"', $4::int - 2, 'x') || '"}')::json
+       from generate_series($1::int, $2::int) as n`,
+    [first, last, aggregates, payloadBytes],
+  );
 }
 
 function databaseName(): string {

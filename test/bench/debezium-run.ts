@@ -1,0 +1,111 @@
+/**
+ * Debezium's turn: it drains the same events, and carries the same load. Its backlog is what was written
+ * while its slot was there and nobody read from it; it reads the log and not the table, so nothing is
+ * deleted, which no part of its figures pays for.
+ */
+import pg from "pg";
+import { systemClock } from "../../src/foundation/clock.ts";
+import { type Debezium, prepareDatabase, startDebezium } from "./debezium.ts";
+import type { Carrier } from "./latency-run.ts";
+import { machineMs } from "./machine-clock.ts";
+import { processorMicros } from "./processor-time.ts";
+import { type Backlog, insertBacklog, type Place, type Stage } from "./stage.ts";
+import { TopicWatch } from "./topic-watch.ts";
+
+export interface DebeziumFigures {
+  /** From its first event in the topic to its last: unlike the others' without what its start costs. */
+  readonly eventsPerSecond: number;
+  readonly steadyEventsPerSecond: number;
+  readonly microsPerEvent: { readonly process: number; readonly postgres: number; readonly kafka: number };
+}
+
+interface Mark {
+  readonly ms: number;
+  readonly records: number;
+}
+
+const watchEveryMs = 25;
+const drainTimeoutMs = 600_000;
+/** As small transactions would have written it; one large one would be spilled to disk by PostgreSQL first. */
+const eventsPerTransaction = 500;
+
+export async function drainWithDebezium(
+  stage: Stage,
+  place: Place,
+  backlog: Backlog,
+): Promise<DebeziumFigures> {
+  await prepareDatabase(place);
+  await write(place, backlog);
+  await stage.ask("checkpoint");
+  const watch = await TopicWatch.open(place);
+  let debezium: Debezium | undefined;
+  try {
+    debezium = await startDebezium(place, "throughput");
+    const { pid } = debezium;
+    const spent = () => ({ ...stage.processorMicros(), process: processorMicros(pid) });
+    const marks = await follow(watch, 1);
+    const before = spent();
+    marks.push(...(await follow(watch, backlog.events)));
+    const after = spent();
+    const counted = backlog.events - (marks[0]?.records ?? 0);
+    const perEvent = (part: keyof typeof before) => (after[part] - before[part]) / counted;
+    return {
+      eventsPerSecond: paceBetween(marks, 0, backlog.events),
+      steadyEventsPerSecond: paceBetween(marks, backlog.events * 0.1, backlog.events * 0.9),
+      microsPerEvent: {
+        process: perEvent("process"),
+        postgres: perEvent("postgres"),
+        kafka: perEvent("kafka"),
+      },
+    };
+  } finally {
+    await watch.close();
+    await debezium?.end();
+  }
+}
+
+async function write({ databaseUrl }: Place, backlog: Backlog): Promise<void> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    for (let first = 1; first <= backlog.events; first += eventsPerTransaction) {
+      const last = Math.min(backlog.events, first + eventsPerTransaction - 1);
+      await insertBacklog(client, backlog, first, last);
+    }
+  } finally {
+    await client.end();
+  }
+}
+
+/** Looks until the topic has so many records, and tells what it had at each look that found more. */
+async function follow(watch: TopicWatch, events: number): Promise<Mark[]> {
+  const marks: Mark[] = [];
+  const deadlineMs = machineMs() + drainTimeoutMs;
+  for (;;) {
+    const records = await watch.records();
+    if (records > (marks.at(-1)?.records ?? 0)) marks.push({ ms: machineMs(), records });
+    if (records >= events) return marks.slice(events === 1 ? -1 : 0);
+    if (machineMs() > deadlineMs) throw new Error(`Debezium is stuck at ${records} of ${events} events`);
+    await systemClock.sleep(watchEveryMs);
+  }
+}
+
+function paceBetween(marks: readonly Mark[], from: number, until: number): number {
+  const first = marks.find(({ records }) => records >= from);
+  const last = marks.find(({ records }) => records >= until);
+  if (first === undefined || last === undefined || last.ms <= first.ms) return Number.NaN;
+  return ((last.records - first.records) / (last.ms - first.ms)) * 1000;
+}
+
+/** Debezium, carrying events until it is ended. */
+export function carryWithDebezium(place: Place): Carrier {
+  const starting = prepareDatabase(place).then(() => startDebezium(place, "latency"));
+  return {
+    started: starting,
+    carried: async (events) => {
+      const watch = await TopicWatch.open(place);
+      await follow(watch, events).finally(() => watch.close());
+    },
+    end: async () => (await starting).end(),
+  };
+}

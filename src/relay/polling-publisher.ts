@@ -2,10 +2,9 @@
  * The loop (Polling Publisher): look → claim → publish → remove → settle → wait.
  *
  * One batch is claimed while the one before is published and the one before that is removed
- * (`delivery-line.ts` draws it; the delivery modes differ in their lines alone). A claim begins where the last one
- * ended, so two batches in flight
- * never hold the same row; and because batches are published one after the other, an aggregate never
- * has two unresolved ones.
+ * (`delivery-line.ts` draws it; the delivery modes differ in their lines alone). A claim begins where the
+ * last one ended, so two batches in flight never hold the same row; and because batches are published one
+ * after the other, an aggregate never has two unresolved ones.
  *
  * Whatever goes back to rows that were claimed before (a sweep, a retry of a blocked aggregate, the
  * time after an outage) first waits until nothing is in flight: a row that is published but not yet

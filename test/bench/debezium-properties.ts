@@ -2,8 +2,8 @@
  * Debezium's PostgreSQL connector with its outbox event router, in Kafka Connect standalone: its settings,
  * tuned for what is measured. Pure.
  *
- * The messages are the same as the relay's: the payload as it stands, the aggregate as the key, the event's
- * id and time as headers.
+ * The messages are the relay's in all but a name: the payload as it stands, the aggregate as the key, the
+ * event's id (as `id`, which the router always adds) and its time as headers.
  */
 import type { Place } from "./stage.ts";
 

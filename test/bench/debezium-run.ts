@@ -3,9 +3,8 @@
  * while its slot was there and nobody read from it; it reads the log and not the table, so nothing is
  * deleted, which no part of its figures pays for.
  */
-import pg from "pg";
 import { systemClock } from "../../src/foundation/clock.ts";
-import { type Debezium, prepareDatabase, startDebezium } from "./debezium.ts";
+import { type Debezium, prepareDatabase, startDebezium, withClient } from "./debezium.ts";
 import type { Carrier } from "./latency-run.ts";
 import { machineMs } from "./machine-clock.ts";
 import { processorMicros } from "./processor-time.ts";
@@ -65,16 +64,12 @@ export async function drainWithDebezium(
 }
 
 async function write({ databaseUrl }: Place, backlog: Backlog): Promise<void> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
+  await withClient(databaseUrl, async (client) => {
     for (let first = 1; first <= backlog.events; first += eventsPerTransaction) {
       const last = Math.min(backlog.events, first + eventsPerTransaction - 1);
       await insertBacklog(client, backlog, first, last);
     }
-  } finally {
-    await client.end();
-  }
+  });
 }
 
 /** Looks until the topic has so many records, and tells what it had at each look that found more. */
@@ -84,7 +79,7 @@ async function follow(watch: TopicWatch, events: number): Promise<Mark[]> {
   for (;;) {
     const records = await watch.records();
     if (records > (marks.at(-1)?.records ?? 0)) marks.push({ ms: machineMs(), records });
-    if (records >= events) return marks.slice(events === 1 ? -1 : 0);
+    if (records >= events) return marks;
     if (machineMs() > deadlineMs) throw new Error(`Debezium is stuck at ${records} of ${events} events`);
     await systemClock.sleep(watchEveryMs);
   }

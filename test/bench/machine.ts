@@ -13,7 +13,7 @@ export interface Machine {
   readonly processor: string;
   readonly memoryGigabytes: number;
   readonly versions: Readonly<Record<string, string>>;
-  /** The settings of PostgreSQL that decide what a commit costs; all of them its defaults. */
+  /** The settings of PostgreSQL that decide what a commit costs: its defaults, save `wal_level` with peers. */
   readonly postgresSettings: Readonly<Record<string, string>>;
   /** Runnable processes of the whole machine, over the last minute: at the start and at the end. */
   readonly loadAverage: { readonly before: number; readonly after: number };

@@ -64,7 +64,7 @@ function machineTable(machine: Machine, command: string): Pick<Table, "head" | "
       ["machine", `${machine.cores} cores (${machine.processor}), ${machine.memoryGigabytes} GB`],
       ["load average", `${before} before, ${after} after`],
       ["versions", pairs(machine.versions)],
-      ["PostgreSQL", `defaults: ${pairs(machine.postgresSettings)}`],
+      ["PostgreSQL", `settings: ${pairs(machine.postgresSettings)}`],
       ["again", `\`${command}\``],
     ],
   };

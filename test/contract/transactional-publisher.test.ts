@@ -31,6 +31,9 @@ const kafkaOptions = () => ({
   requestBytesMax: 900_000,
 });
 
+/** Kafka answers a commit when it is decided; each partition shows it a moment later. */
+const soon = { timeout: 10_000 };
+
 const progressTopic = "outrider-progress";
 
 function kafkaEnd(outboxName: string): KafkaTransactions {
@@ -86,7 +89,9 @@ for (const [name, open] of Object.entries({ model: onModel, Kafka: onKafka })) {
       const second = [aMessage({ topic, aggregateId: "a1" })];
       expect(await publish(a, 1, first)).toMatchObject({ kind: "committed", progress: { number: 1 } });
       expect(await publish(a, 2, second)).toMatchObject({ kind: "committed", progress: { number: 2 } });
-      expect((await committed()).sort()).toEqual(idsOf([...first, ...second]).sort());
+      await expect
+        .poll(async () => (await committed()).sort(), soon)
+        .toEqual(idsOf([...first, ...second]).sort());
       expect(await b.takeOver()).toMatchObject({ number: 2 });
       await Promise.all([a.close(), b.close()]);
     });
@@ -102,7 +107,7 @@ for (const [name, open] of Object.entries({ model: onModel, Kafka: onKafka })) {
       expect((await a.commit(1, [])).kind, "a spent producer stays spent").toBe("aborted");
       const theirs = [aMessage({ topic, aggregateId: "a" })];
       expect(await publish(b, 1, theirs)).toMatchObject({ kind: "committed" });
-      expect(await committed()).toEqual(idsOf(theirs));
+      await expect.poll(committed, soon).toEqual(idsOf(theirs));
       await Promise.all([a.close(), b.close()]);
     });
   });
@@ -127,7 +132,7 @@ describe("Kafka transactions", () => {
       await a.takeOver();
     }
     expect(rejected).toEqual([large.event.eventId]);
-    expect((await committed()).sort()).toEqual(idsOf(small).sort());
+    await expect.poll(async () => (await committed()).sort(), soon).toEqual(idsOf(small).sort());
     await a.close();
   });
 

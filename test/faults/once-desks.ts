@@ -1,6 +1,7 @@
 /** Counters of a transactional producer that do what the real one never does. */
 import type { Producer, RecordMetadata, Transaction } from "kafkajs";
 import { systemClock } from "../../src/foundation/clock.ts";
+import { type Parcel, parcelOf } from "../../src/publisher/kafka-produce-request.ts";
 import type { KafkaProducer, ProducerDesk, ProducerMake } from "../../src/publisher/kafka-producer.ts";
 import { ProducerSuccession } from "../../src/publisher/kafka-succession.ts";
 import { TransactionDesk } from "../../src/publisher/kafka-transaction-desk.ts";
@@ -144,7 +145,11 @@ class DoublingDesk extends DeskBefore {
     const [first] = batch.topicMessages ?? [];
     const partition = first?.messages[0]?.partition;
     if (first === undefined || partition === undefined || !this.#double()) return answers;
-    const messages = first.messages.filter((message) => message.partition === partition);
+    const slots = (first.messages as unknown as readonly Parcel[]).flatMap((parcel) =>
+      parcel.partition === partition ? [parcel.slot] : [],
+    );
+    // New parcels: a parcel that was sent before is refused, and so nothing would be doubled.
+    const messages = slots.map(parcelOf);
     const again = await this.inner.sendBatch({ ...batch, topicMessages: [{ topic: first.topic, messages }] });
     return this.#isBelieved ? answers : [...answers, ...again];
   };

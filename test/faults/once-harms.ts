@@ -1,7 +1,7 @@
 /** What is done to an exactly-once relay in this process, so that one rule taken out of it hurts every time. */
-import { systemClock } from "../../src/foundation/clock.ts";
-import { kafkaApis, type Mishap, type TcpProxy } from "../support/proxy.ts";
+import { kafkaApis, type TcpProxy } from "../support/proxy.ts";
 import type { RunningRelay } from "../support/running-relay.ts";
+import { changed } from "./changed.ts";
 import { groupOf } from "./held-call.ts";
 import type { Change, OnceOptions } from "./once-relay.ts";
 import { write } from "./rows-table.ts";
@@ -31,28 +31,14 @@ export class Harm {
   };
 }
 
-/** A first relay under load, whose next call of this kind is held. */
-async function holdFirst(
-  trial: Trial,
-  apiKey: number,
-): Promise<{
-  readonly held: Mishap;
-  readonly group: number;
-  readonly transactionalId: string;
-  readonly first: RunningRelay;
-}> {
+/** The first relay stands behind its commit; a second one takes over. */
+export async function takeOverAfterCommit(trial: Trial): Promise<void> {
   const first = await trial.start({ name: "first", term: "1" });
   trial.scene.startLoad();
   await first.ear.next("batch-published", ({ events }) => events > 0);
   await trial.scene.last(500);
-  const held = trial.proxy.holdNext({ apiKey, clientId: "first" });
-  const message = await held.happened;
-  return { held, group: groupOf(message), transactionalId: message.transactionalId, first };
-}
-
-/** The first relay stands behind its commit; a second one takes over. */
-export async function takeOverAfterCommit(trial: Trial): Promise<void> {
-  const { held, group, first } = await holdFirst(trial, kafkaApis.endTxn);
+  const held = trial.proxy.holdNext({ apiKey: kafkaApis.endTxn, clientId: "first" });
+  const group = groupOf(await held.happened);
   const second = await trial.start({ name: "second", term: "2", ...trial.change });
   await second.ear.until(() => second.ear.all("batch-resolved").some((said) => said.group === group));
   held.release();
@@ -60,17 +46,57 @@ export async function takeOverAfterCommit(trial: Trial): Promise<void> {
   await first.relay.stop();
 }
 
-/** The first relay stands in the middle of its transaction, and goes on while a second one takes over. */
+/** Holds one commit before the broker hears anything of it. */
+class CommitGate {
+  /** The group whose commit is held. */
+  readonly caught: Promise<number>;
+  /** Resolves when it has been let through and has ended, whichever way. */
+  readonly passed: Promise<void>;
+  isArmed = false;
+  open: () => void = () => undefined;
+  #catch: (group: number) => void = () => undefined;
+  #pass: () => void = () => undefined;
+  readonly #opened: Promise<void>;
+
+  constructor() {
+    this.caught = new Promise((resolve) => {
+      this.#catch = resolve;
+    });
+    this.passed = new Promise((resolve) => {
+      this.#pass = resolve;
+    });
+    this.#opened = new Promise((resolve) => {
+      this.open = resolve;
+    });
+  }
+
+  readonly before: NonNullable<Change["publisher"]> = (real, { place }) =>
+    changed(real, {
+      commit: async (number, sendable) => {
+        if (!this.isArmed || sendable.length === 0) return real.commit(number, sendable);
+        this.isArmed = false;
+        this.#catch(place.partition);
+        await this.#opened;
+        return real.commit(number, sendable).finally(this.#pass);
+      },
+    });
+}
+
+/**
+ * The first relay has written its batch down and begins its transaction while a second one takes over. Later
+ * would be too late to hurt: a number that is part of an open transaction keeps everybody from reading it.
+ */
 export async function takeOverBeforeCommit(trial: Trial, harm: Harm): Promise<void> {
-  const { held, group, transactionalId, first } = await holdFirst(trial, kafkaApis.produce);
-  let isOver = false;
+  const gate = new CommitGate();
+  const first = await trial.start({ name: "first", term: "1", publisher: gate.before });
+  trial.scene.startLoad();
+  await first.ear.next("batch-published", ({ events }) => events > 0);
+  gate.isArmed = true;
+  const group = await gate.caught;
   harm.meanwhile = async (taken) => {
-    if (taken !== group || isOver) return;
-    isOver = true;
-    const committed = trial.proxy.seeNext({ apiKey: kafkaApis.endTxn, clientId: "first", transactionalId });
-    held.release();
-    // Where the first is fenced already there is no commit to wait for.
-    await Promise.race([committed.happened, systemClock.sleep(2_000)]);
+    if (taken !== group) return;
+    gate.open();
+    await gate.passed;
   };
   const second = await trial.start({ name: "second", term: "2", ...trial.change });
   await second.ear.until(() => second.ear.all("batch-resolved").some((said) => said.group === group));
@@ -78,8 +104,8 @@ export async function takeOverBeforeCommit(trial: Trial, harm: Harm): Promise<vo
   await first.relay.stop();
 }
 
-/** A batch is written by the broker, and every answer lost until the send is given up; then it comes again. */
-export async function failSend(trial: Trial): Promise<void> {
+/** A send is lost before the broker has it: whoever counted it has counted too far. */
+export async function loseSend(trial: Trial): Promise<void> {
   const { scene, proxy } = trial;
   const relay = await trial.start({ name: "first", term: "1", ...trial.change });
   const once = (n: number) => write(scene.client, scene, { aggregateId: "one", payload: `{"n":${n}}` });
@@ -87,16 +113,12 @@ export async function failSend(trial: Trial): Promise<void> {
   await once(0);
   await published;
   await scene.drained();
-  const cut = proxy.cutAtNext({ apiKey: kafkaApis.produce, count: sendsMax });
-  await scene.client.query("begin");
-  for (let n = 1; n <= 5; n += 1) await once(n);
-  await scene.client.query("commit");
-  await cut.happened;
-  scene.fault(`${sendsMax} answers to a send lost`);
+  const lost = proxy.holdNextRequest({ apiKey: kafkaApis.produce });
+  await once(1);
+  await lost.happened;
+  lost.drop();
+  scene.fault("a send lost on its way");
 }
-
-/** So often kafkajs sends by itself. */
-const sendsMax = 9;
 
 /** One send resolves, and is not what it seems. */
 export async function strikeOnce(trial: Trial, harm: Harm): Promise<void> {

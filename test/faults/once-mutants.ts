@@ -12,8 +12,8 @@ import { changed } from "./changed.ts";
 import type { MutantOptions } from "./mutants.ts";
 import { doubling, losing, reusing } from "./once-desks.ts";
 import {
-  failSend,
   Harm,
+  loseSend,
   strikeOnce,
   type Trial,
   takeOverAfterCommit,
@@ -80,7 +80,7 @@ const mutants: readonly OnceMutant[] = [
     name: "a producer is used again after an abort",
     change: () => ({ succession: reusing }),
     control: nothing,
-    hurt: failSend,
+    hurt: loseSend,
   },
   {
     name: "a partition missing from the answer to a send goes unnoticed",

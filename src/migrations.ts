@@ -59,8 +59,8 @@ export function outriderMigrations(options: OutriderMigrationsOptions): Outrider
     [keep, openingOf({ ...options, direction }), step, giveBack].join("\n");
   return {
     async getMigrations() {
-      const { only } = options;
-      const meant = planMigrations(knownMigrations(), [], { direction: "up", only });
+      const { only, narrowFence } = options;
+      const meant = planMigrations(knownMigrations(), [], { direction: "up", only, narrowFence });
       const entries = meant.map((migration): [string, OutriderMigration] => [
         migration.name,
         {

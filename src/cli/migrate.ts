@@ -10,6 +10,7 @@ interface Flags {
   readonly down?: boolean;
   readonly to?: string;
   readonly only?: MigrationPart;
+  readonly narrowFence?: boolean;
   readonly dryRun?: boolean;
   readonly sql?: boolean;
   readonly payloadType?: PayloadType;
@@ -31,8 +32,14 @@ export function migrateCommand(): Command {
     .addOption(
       new Option(
         "--only <part>",
-        "only the outbox, or only the inbox: for a consumer with a database of its own",
-      ).choices(["outbox", "inbox"]),
+        "only the outbox, or only the inbox: for a consumer with a database of its own; or only the narrow fence",
+      ).choices(["outbox", "inbox", "narrow-fence"]),
+    )
+    .addOption(
+      new Option(
+        "--narrow-fence",
+        "writers announce their shards, so that an open transaction holds back only those; a trigger on every insert",
+      ).conflicts("down"),
     )
     .addOption(new Option("--dry-run", "only say what would be run").conflicts("sql"))
     .option("--sql", "print the script instead, for psql or a reviewer; needs no connection")
@@ -61,6 +68,7 @@ async function run(command: Command): Promise<void> {
     direction: flags.down === true ? "down" : "up",
     to: flags.to,
     only: flags.only,
+    narrowFence: flags.narrowFence === true,
     payloadType: flags.payloadType,
     lockTimeoutMs: flags.lockTimeoutMs,
     isForced: flags.force === true,

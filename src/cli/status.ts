@@ -1,7 +1,8 @@
 import { Command } from "commander";
 import { isoOfMicros, type Micros } from "../event/position.ts";
+import { shardCount } from "../event/shard.ts";
 import { OutriderError } from "../foundation/errors.ts";
-import type { Backlog, Fault, Look, Outbox, WriterDescription } from "../outbox/outbox.ts";
+import type { Backlog, Fault, Look, OpenWriter, Outbox, WriterDescription } from "../outbox/outbox.ts";
 import { composeOutbox } from "../service/compose.ts";
 import { addSettings, databaseKeys, printJson, settingsOf, warn } from "./command.ts";
 
@@ -13,6 +14,8 @@ interface ShownWriter {
   readonly pid: number | null;
   readonly application: string | null;
   readonly openForMs: number | null;
+  /** It holds back these alone; null: all of them. */
+  readonly shards: readonly number[] | null;
 }
 
 interface Status {
@@ -59,14 +62,13 @@ async function readStatus(outbox: Outbox): Promise<Status> {
   return {
     backlog: { ...backlog, isMore: backlog.events === countMax },
     ...fenceOf(look, described),
-    writers: look.writers.map(({ id, pid }) => showWriter(id, pid, described, look.clock)),
+    writers: look.writers.map((writer) => showWriter(writer, described, look.clock)),
     faults,
   };
 }
 
 function showWriter(
-  transaction: string,
-  pid: number | null,
+  { id: transaction, pid, shards }: OpenWriter,
   described: readonly WriterDescription[],
   clock: Micros,
 ): ShownWriter {
@@ -77,10 +79,11 @@ function showWriter(
     pid,
     application: found?.application ?? null,
     openForMs: startedAt === null ? null : Math.round((clock - startedAt) / 1000),
+    shards,
   };
 }
 
-/** The fence a relay that starts now would see: the start of the oldest open writer, or the clock. */
+/** The fence that a relay which starts now would see where it is lowest: the start of the oldest open writer, or the clock. */
 function fenceOf(look: Look, described: readonly WriterDescription[]): Pick<Status, "fence" | "fenceLagMs"> {
   const starts = look.writers.map(
     ({ pid }) => described.find((writer) => writer.pid === pid)?.startedAt ?? null,
@@ -98,8 +101,8 @@ function render({ backlog, fence, fenceLagMs, writers, faults }: Status): string
       ? "fence    unknown: an open transaction began before anyone could look"
       : `fence    ${fence} (${fenceLagMs === 0 ? "nobody holds it" : `${seconds(fenceLagMs)} behind`})`,
     ...writers.map(
-      ({ pid, application, openForMs }) =>
-        `writer   pid ${pid ?? "none (prepared)"}${application === null || application === "" ? "" : ` (${application})`}, open for ${openForMs === null ? "an unknown time" : seconds(openForMs)}`,
+      ({ pid, application, openForMs, shards }) =>
+        `writer   pid ${pid ?? "none (prepared)"}${application === null || application === "" ? "" : ` (${application})`}, open for ${openForMs === null ? "an unknown time" : seconds(openForMs)}${shards === null ? "" : `, holds ${shards.length} of ${shardCount} shards`}`,
     ),
     ...faults.map(({ message, repair }) => `fault    ${message}\n         repair: ${repair}`),
   ];

@@ -68,6 +68,8 @@ export interface TableFacts {
   readonly createdAtDefault: string | null;
   /** An index of the outbox's own name that a failed build has left behind. */
   readonly invalidIndex: string | null;
+  /** For which sessions the trigger of the narrow fence fires, as `tgenabled` says; null without one. */
+  readonly announcing: string | null;
   readonly deadTuples: number;
   readonly liveTuples: number;
   /** Who may insert and supply a created_at: grantees, null standing for PUBLIC; without the owner. */

@@ -1,4 +1,5 @@
 /** The questions of a check-up to PostgreSQL, each answered by one JSON value. From version 13 on. */
+import { announcement } from "../outbox/statements.ts";
 
 export const serverStatement = `select json_build_object(
   'pid', pg_backend_pid(),
@@ -57,6 +58,8 @@ export const tableStatement = `select json_build_object(
   'invalidIndex', (
      select o.relname from pg_catalog.pg_index i join pg_catalog.pg_class o on o.oid = i.indexrelid
       where i.indrelid = c.oid and not i.indisvalid and o.relname = 'undispatched_events_order'),
+  'announcing', (
+     select tgenabled from pg_catalog.pg_trigger where tgrelid = c.oid and tgname = '${announcement.trigger}'),
   'deadTuples', pg_stat_get_dead_tuples(c.oid),
   'liveTuples', pg_stat_get_live_tuples(c.oid),
   'stampers', (

@@ -1,5 +1,5 @@
 /** What is wrong with the table: shape, index, migrations, autovacuum settings, the default of created_at. */
-import { quoteIdentifier } from "../outbox/statements.ts";
+import { announcement, quoteIdentifier } from "../outbox/statements.ts";
 import type { DatabaseFacts, TableFacts } from "./database-facts.ts";
 import type { Finding } from "./finding.ts";
 import type { Settings } from "./settings.ts";
@@ -23,7 +23,11 @@ export function tableFindings(facts: DatabaseFacts, { schema }: Settings): Findi
     ...migrationFindings(facts),
     ...(facts.table === null
       ? []
-      : [...optionFindings(facts.table, table), ...stampFindings(facts.table, table)]),
+      : [
+          ...optionFindings(facts.table, table),
+          ...stampFindings(facts.table, table),
+          ...announcementFindings(facts.table, table),
+        ]),
   ];
 }
 
@@ -100,6 +104,19 @@ function stampFindings({ createdAtDefault }: TableFacts, table: string): Finding
       severity: "error",
       message: `created_at of ${table} ${found}: it must be clock_timestamp(). The start of a transaction ties inside of it, and puts events behind what is published`,
       repair: `alter table ${table} alter column created_at set default clock_timestamp()`,
+    },
+  ];
+}
+
+/** Relays see it by themselves, and are careful: a warning, because what was paid for is not had. */
+function announcementFindings({ announcing }: TableFacts, table: string): Finding[] {
+  if (announcing === null || announcing === "A") return [];
+  return [
+    {
+      code: "narrow-fence-off",
+      severity: "warning",
+      message: `the trigger that announces shards does not fire for every session that writes to ${table}: an open transaction holds back everybody's events, as if it were not there`,
+      repair: `alter table ${table} enable always trigger ${announcement.trigger}`,
     },
   ];
 }

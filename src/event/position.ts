@@ -22,10 +22,17 @@ export function startOf(instant: Micros): Position {
   return { createdAt: isoOfMicros(instant), seq: "0" };
 }
 
+/** What was written last: a claim writes the same fence for every shard. */
+let lastInstant: Micros = Number.NaN;
+let lastText = "";
+
 export function isoOfMicros(instant: Micros): string {
+  if (instant === lastInstant) return lastText;
   const ms = Math.floor(instant / 1000);
   const rest = String(instant - ms * 1000).padStart(3, "0");
-  return new Date(ms).toISOString().replace("Z", `${rest}Z`);
+  lastText = new Date(ms).toISOString().replace("Z", `${rest}Z`);
+  lastInstant = instant;
+  return lastText;
 }
 
 const shape = /^(\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d(?::\d\d)?)$/;

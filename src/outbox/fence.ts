@@ -16,6 +16,12 @@
  * - the claim is a later statement than the look, with a younger snapshot;
  * - a writer locks the table before its `created_at` is evaluated, which PostgreSQL does by itself.
  *
+ * Where writers announce their shards (migration `narrow_fence`), the same holds for each shard by itself: a
+ * writer announces a shard before `created_at` is stamped, so that its rows there are not older than the last
+ * look that did not show the announcement. Only what it has announced is held back. A writer that has
+ * announced nothing holds nothing, as long as nobody can write without announcing: a look that is not sure of
+ * it says that each writer may write anywhere.
+ *
  * A writer that was open before our first look has no such bound. The start of its transaction will
  * do where this role may see it; otherwise it holds everything. The same goes for a transaction that
  * first shows up as prepared, because some versions give it a new virtual id when it is prepared.
@@ -26,10 +32,39 @@
 import type { Micros } from "../event/position.ts";
 import type { Look, OpenWriter } from "./outbox.ts";
 
+/** Claim only what was created before it: an instant, and a lower one for each shard that is held back. */
+export interface Fence {
+  readonly open: Micros;
+  /** By shard; all of them below `open`. */
+  readonly held: ReadonlyMap<number, Micros>;
+}
+
+/** A fence that nobody holds. */
+export const fenceAt = (open: Micros): Fence => ({ open, held: new Map() });
+
+export function fenceOf({ open, held }: Fence, shard: number): Micros {
+  return held.get(shard) ?? open;
+}
+
+export function lowestOf({ open, held }: Fence): Micros {
+  let lowest = open;
+  for (const instant of held.values()) if (instant < lowest) lowest = instant;
+  return lowest;
+}
+
+/** The same fence, and nowhere above `end`. */
+export function capFence({ open, held }: Fence, end: Micros): Fence {
+  if (end >= open) return { open, held };
+  return { open: end, held: new Map([...held].filter(([, instant]) => instant < end)) };
+}
+
+/** A shard, or every one of them. */
+type Place = number | "everywhere";
+
 export interface HeldWriter extends OpenWriter {
-  /** No row of this writer is older than this; -Infinity when nothing is known. */
-  readonly bound: Micros;
-  /** Clock of the first look that showed it. */
+  /** Where it may bring rows to light, and how old at most; -Infinity when nothing is known. */
+  readonly bounds: ReadonlyMap<Place, Micros>;
+  /** Clock of the first look that showed it holding anything. */
   readonly seenSince: Micros;
   readonly isPassed: boolean;
 }
@@ -42,12 +77,13 @@ export interface FenceState {
 
 export interface FenceReading {
   readonly state: FenceState;
-  /** Claim only what was created before this instant. */
-  readonly fence: Micros;
+  readonly fence: Fence;
   /** The writer that holds the fence lowest; undefined when nobody holds it. */
   readonly holder: HeldWriter | undefined;
   /** Writers that this very look gave up waiting for. */
   readonly passed: readonly HeldWriter[];
+  /** Nobody is writing, but for writers that were passed. */
+  readonly isQuiet: boolean;
 }
 
 export const unseen: FenceState = { lastLook: undefined, writers: new Map() };
@@ -56,34 +92,61 @@ export const unseen: FenceState = { lastLook: undefined, writers: new Map() };
 export function readFence(state: FenceState, look: Look, holdMs: number): FenceReading {
   const writers = new Map<string, HeldWriter>();
   const passed: HeldWriter[] = [];
-  let fence = look.clock;
-  let holder: HeldWriter | undefined;
+  const waitedFor: HeldWriter[] = [];
   for (const writer of look.writers) {
     const held = hold(state, writer, look.clock, holdMs);
     writers.set(writer.id, held);
-    if (held.isPassed) {
-      if (state.writers.get(writer.id)?.isPassed !== true) passed.push(held);
-    } else if (held.bound < fence) {
-      fence = held.bound;
-      holder = held;
+    if (!held.isPassed) waitedFor.push(held);
+    else if (state.writers.get(writer.id)?.isPassed !== true) passed.push(held);
+  }
+  return {
+    state: { lastLook: look.clock, writers },
+    ...heldBack(look.clock, waitedFor),
+    passed,
+    isQuiet: waitedFor.length === 0,
+  };
+}
+
+function heldBack(clock: Micros, writers: readonly HeldWriter[]): Pick<FenceReading, "fence" | "holder"> {
+  const lowest = new Map<Place, Micros>([["everywhere", clock]]);
+  let holder: HeldWriter | undefined;
+  let holderBound = clock;
+  for (const writer of writers) {
+    for (const [place, bound] of writer.bounds) {
+      lowest.set(place, Math.min(bound, lowest.get(place) ?? bound));
+      if (bound >= holderBound) continue;
+      holder = writer;
+      holderBound = bound;
     }
   }
-  return { state: { lastLook: look.clock, writers }, fence, holder, passed };
+  const open = lowest.get("everywhere") as Micros;
+  const held = new Map<number, Micros>();
+  for (const [place, bound] of lowest) if (place !== "everywhere" && bound < open) held.set(place, bound);
+  return { fence: { open, held }, holder };
 }
 
 function hold(state: FenceState, writer: OpenWriter, clock: Micros, holdMs: number): HeldWriter {
   const known = state.writers.get(writer.id);
-  if (known !== undefined) {
-    return { ...known, ...writer, isPassed: known.isPassed || clock - known.seenSince > holdMs * 1000 };
-  }
-  const isUnbounded = writer.pid === null || state.lastLook === undefined;
-  return {
-    ...writer,
-    // Should the database's clock have stepped back since the last look, the lower one is the bound.
-    bound: isUnbounded ? Number.NEGATIVE_INFINITY : Math.min(state.lastLook ?? clock, clock),
-    seenSince: clock,
-    isPassed: false,
-  };
+  const places: readonly Place[] = writer.shards ?? ["everywhere"];
+  const isUnbounded = known === undefined && (writer.pid === null || state.lastLook === undefined);
+  // Should the database's clock have stepped back since the last look, the lower one is the bound.
+  const fresh = isUnbounded ? Number.NEGATIVE_INFINITY : Math.min(state.lastLook ?? clock, clock);
+  const bounds = new Map(places.map((place) => [place, knownBound(known, place) ?? fresh]));
+  const seenSince = known === undefined || known.bounds.size === 0 ? clock : known.seenSince;
+  const isOverdue = bounds.size > 0 && clock - seenSince > holdMs * 1000;
+  return { ...writer, bounds, seenSince, isPassed: known?.isPassed === true || isOverdue };
+}
+
+/** What earlier looks say of a place; of a shard also what they said while nothing was announced, and the reverse. */
+function knownBound(known: HeldWriter | undefined, place: Place): Micros | undefined {
+  if (known === undefined || known.bounds.size === 0) return undefined;
+  if (place === "everywhere") return Math.min(...known.bounds.values());
+  return known.bounds.get(place) ?? known.bounds.get("everywhere");
+}
+
+/** Whether nothing at all is known of how old this writer's rows may be. */
+export function isUnbounded({ bounds }: HeldWriter): boolean {
+  return [...bounds.values()].includes(Number.NEGATIVE_INFINITY);
 }
 
 /** Gives writers that had no bound the start of their transactions, where it could be learned. */
@@ -91,8 +154,9 @@ export function boundWriters(state: FenceState, startOf: ReadonlyMap<number, Mic
   const writers = new Map(state.writers);
   for (const [id, writer] of writers) {
     const start = writer.pid === null ? undefined : startOf.get(writer.pid);
-    if (start !== undefined && writer.bound === Number.NEGATIVE_INFINITY)
-      writers.set(id, { ...writer, bound: start });
+    if (start === undefined || !isUnbounded(writer)) continue;
+    const bounds = new Map([...writer.bounds].map(([place, bound]) => [place, Math.max(bound, start)]));
+    writers.set(id, { ...writer, bounds });
   }
   return { ...state, writers };
 }

@@ -4,11 +4,19 @@ import type { Migration } from "./migration-files.ts";
 
 export type Direction = "up" | "down";
 
-/** What a migration belongs to. A consumer's database needs the inbox alone, and no outbox. */
-export type MigrationPart = "outbox" | "inbox";
+/**
+ * What a migration belongs to. A consumer's database needs the inbox alone, and no outbox; the narrow fence
+ * costs writers something, and is there only for those who ask for it.
+ */
+export type MigrationPart = "outbox" | "inbox" | "narrow-fence";
+
+const partNames: readonly (readonly [RegExp, MigrationPart])[] = [
+  [/^\d{4}_inbox(?:_|$)/, "inbox"],
+  [/^\d{4}_narrow_fence(?:_|$)/, "narrow-fence"],
+];
 
 export function partOf(name: string): MigrationPart {
-  return /^\d{4}_inbox(?:_|$)/.test(name) ? "inbox" : "outbox";
+  return partNames.find(([pattern]) => pattern.test(name))?.[1] ?? "outbox";
 }
 
 /** A row of the bookkeeping. */
@@ -21,8 +29,10 @@ export interface Target {
   readonly direction: Direction;
   /** Up: the last one to apply. Down: the last one to keep. Unset: all of them. */
   readonly to?: string | undefined;
-  /** Leaves the migrations of the other part as they are. Unset: both parts. */
+  /** Leaves the migrations of the other parts as they are. Unset: outbox and inbox, and on the way down all. */
   readonly only?: MigrationPart | undefined;
+  /** Up: the narrow fence as well. Default false. */
+  readonly narrowFence?: boolean | undefined;
 }
 
 /**
@@ -33,8 +43,9 @@ export interface Target {
 export function planMigrations(
   known: readonly Migration[],
   applied: readonly AppliedMigration[],
-  { direction, to, only }: Target,
+  target: Target,
 ): readonly Migration[] {
+  const { direction, to } = target;
   refuseUnknown(known, applied);
   refuseEdited(known, applied);
   if (to !== undefined && !known.some(({ name }) => name === to)) {
@@ -43,11 +54,17 @@ export function planMigrations(
     });
   }
   const done = new Set(applied.map(({ name }) => name));
-  const meant = known.filter(({ name }) => only === undefined || partOf(name) === only);
+  const meant = known.filter(({ name }) => name === to || isMeant(partOf(name), target));
   if (direction === "up") {
     return meant.filter(({ name }) => !done.has(name) && (to === undefined || name <= to));
   }
   return meant.filter(({ name }) => done.has(name) && (to === undefined || name > to)).reverse();
+}
+
+function isMeant(part: MigrationPart, { direction, only, narrowFence = false }: Target): boolean {
+  if (part !== "narrow-fence" || only === part) return only === undefined || only === part;
+  // Nothing of the narrow fence may outlive the table that it belongs to.
+  return only !== "inbox" && (direction === "down" || narrowFence);
 }
 
 function refuseUnknown(known: readonly Migration[], applied: readonly AppliedMigration[]): void {

@@ -31,6 +31,12 @@ export interface ScriptOptions {
   readonly to?: string | undefined;
   /** Only the outbox, or only the inbox: a consumer's database is often another one. Default: both. */
   readonly only?: MigrationPart | undefined;
+  /**
+   * Up: writers announce the shards that they write to, so that a transaction that stays open holds back those
+   * alone. A trigger on every insert. Once it is there it stays until it is reverted (`only: "narrow-fence"`
+   * down). Default false.
+   */
+  readonly narrowFence?: boolean | undefined;
 }
 
 /** A text constant that reads the same whatever `standard_conforming_strings` is. */
@@ -181,10 +187,10 @@ $outrider$;
  * @throws OutriderError CONFIG_INVALID for an impossible schema name, MIGRATION_FAILED for an unknown `to`.
  */
 export function renderSql(options: ScriptOptions): string {
-  const { direction = "up", to, only } = options;
+  const { direction = "up" } = options;
   const known = knownMigrations();
   const applied = direction === "up" ? [] : known;
-  const steps = planMigrations(known, applied, { direction, to, only });
+  const steps = planMigrations(known, applied, { ...options, direction });
   return `-- Outrider, ${direction}: ${steps.map(({ name }) => name).join(", ") || "nothing"}
 -- Run it with: psql --set ON_ERROR_STOP=1 --file this-file.sql
 -- One transaction: an error anywhere leaves nothing behind. Safe to run again.

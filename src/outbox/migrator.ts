@@ -55,16 +55,12 @@ export async function migrate(client: ClientBase, options: MigrateOptions): Prom
  */
 export async function pendingMigrations(
   client: ClientBase,
-  options: Pick<MigrateOptions, "schema" | "direction" | "to" | "only">,
+  options: Pick<MigrateOptions, "schema" | "direction" | "to" | "only" | "narrowFence">,
 ): Promise<readonly Migration[]> {
-  const { schema, direction = "up", to, only } = options;
+  const { schema, direction = "up" } = options;
   checkSchemaName(schema);
   try {
-    return planMigrations(knownMigrations(), await readApplied(client, schema), {
-      direction,
-      to,
-      only,
-    });
+    return planMigrations(knownMigrations(), await readApplied(client, schema), { ...options, direction });
   } catch (error) {
     throw await explainFailure(error, { client, schema, doing: "reading outrider_migrations" });
   }
@@ -81,7 +77,7 @@ async function readApplied(client: ClientBase, schema: string): Promise<AppliedM
 }
 
 async function runInTransaction(client: ClientBase, options: MigrateOptions): Promise<readonly Migration[]> {
-  const { schema, direction = "up", to, only } = options;
+  const { schema, direction = "up" } = options;
   let doing = "preparing the migration";
   try {
     // Read committed, whatever the database's default: what we read after the wait must be new.
@@ -89,7 +85,7 @@ async function runInTransaction(client: ClientBase, options: MigrateOptions): Pr
     await client.query("set local statement_timeout = 0");
     await client.query(openingOf(options));
     const applied = await readApplied(client, schema);
-    const plan = planMigrations(knownMigrations(), applied, { direction, to, only });
+    const plan = planMigrations(knownMigrations(), applied, { ...options, direction });
     for (const migration of plan) {
       doing = `migration ${migration.name} (${direction})`;
       await client.query(stepOf(migration, direction));

@@ -22,6 +22,8 @@ export interface OpenWriter {
   readonly id: string;
   /** The backend's process id; null for a prepared transaction. */
   readonly pid: number | null;
+  /** The shards that it has announced to write to, and it writes to no other yet; null: to any of them. */
+  readonly shards: readonly number[] | null;
 }
 
 export interface Look {
@@ -47,11 +49,15 @@ export interface ClaimLimits {
   readonly payloadBytesMax: number;
 }
 
+/** What to claim of one shard: what stands behind its cursor. */
+export interface ClaimRange extends ShardCursor {
+  /** Only rows created before this instant; above -Infinity. */
+  readonly fence: Micros;
+}
+
 export interface ClaimRequest {
   /** In the order in which the shards are visited. */
-  readonly cursors: readonly ShardCursor[];
-  /** Only rows created before this instant. */
-  readonly fence: Micros;
+  readonly ranges: readonly ClaimRange[];
   readonly limits: ClaimLimits;
   /** Aggregates to leave out. */
   readonly blocked: readonly string[];

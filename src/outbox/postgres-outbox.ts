@@ -46,6 +46,11 @@ interface Schema {
   outrider_migrations: { name: string };
 }
 
+/** `shards`: numbers between commas, none in an empty text; null where nobody announces. */
+type LookRow = [clock: string, id: string | null, pid: number | null, shards: string | null];
+
+const numbersOf = (list: string): number[] => (list === "" ? [] : list.split(",").map(Number));
+
 /** Rows of one shard that a claim looks at while something is blocked: 20 ms of reading. */
 const rowsLookedAtMax = 10_000;
 
@@ -119,10 +124,12 @@ export class PostgresOutbox implements Outbox {
 
   async look(): Promise<Look> {
     const { text, values } = lookStatement(this.#table);
-    const rows = await this.reader.query<[string, string | null, number | null]>(text, values);
+    const rows = await this.reader.query<LookRow>(text, values);
     return {
       clock: Number(rows[0]?.[0]),
-      writers: rows.flatMap(([, id, pid]) => (id === null ? [] : [{ id, pid }])),
+      writers: rows.flatMap(([, id, pid, shards]) =>
+        id === null ? [] : [{ id, pid, shards: shards === null ? null : numbersOf(shards) }],
+      ),
     };
   }
 
@@ -138,17 +145,17 @@ export class PostgresOutbox implements Outbox {
     }));
   }
 
-  async claim({ cursors, fence, limits, blocked }: ClaimRequest): Promise<Claim> {
-    if (fence === Number.NEGATIVE_INFINITY) return { events: [], isCut: false };
+  async claim({ ranges, limits, blocked }: ClaimRequest): Promise<Claim> {
+    if (ranges.length === 0) return { events: [], isCut: false };
     const statementOf = blocked.length === 0 ? claimStatement : claimAroundBlockedStatement;
     const lookedAtMax = Math.max(rowsLookedAtMax, limits.eventsPerShardMax);
     const rows = await this.reader.queryTexts<ClaimRow>(
       statementOf(this.#table, await this.#typeOfPayload()),
       [
-        cursors.map(({ shard }) => shard),
-        cursors.map(({ createdAt }) => createdAt),
-        cursors.map(({ seq }) => seq),
-        isoOfMicros(fence),
+        ranges.map(({ shard }) => shard),
+        ranges.map(({ createdAt }) => createdAt),
+        ranges.map(({ seq }) => seq),
+        ranges.map(({ fence }) => isoOfMicros(fence)),
         limits.eventsPerShardMax,
         limits.eventsMax,
         limits.bytesMax,

@@ -27,28 +27,40 @@ export function plainArray(texts: readonly string[]): string {
 /** Marks a relay's own deleting transactions, which take the writers' lock but write no event. */
 export const removalMark = { classId: 0x4f757472, objectId: 1 } as const;
 
+/** What a writer holds for each shard that it writes to, where `0007_narrow_fence` is applied. */
+export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announce_shard" } as const;
+
 /**
- * The database's clock and every transaction that holds a writer's lock on the outbox.
+ * The database's clock and every transaction that holds a writer's lock on the outbox, with the shards it has
+ * announced; null for them, unless the trigger that announces fires for everybody.
  *
- * One reading of pg_locks serves both the locks and the marks: read twice, a transaction could end
+ * One reading of pg_locks serves locks, marks and announcements: read twice, a transaction could end
  * in between and be judged by half of what it held. A row comes even when there is no writer.
+ *
+ * The catalog is read as of an instant before the locks. Should the trigger go in between, a writer that has
+ * not announced begins after this look's clock, and the next look knows. An announcement without the lock on
+ * the table belongs to a writer that took the lock while this look was reading: it counts from the next on.
  */
 export function lookStatement(table: string): { text: string; values: unknown[] } {
   return {
     text: `select (extract(epoch from statement_timestamp()) * 1000000)::bigint::text,
-       writer.virtualtransaction, writer.pid
-  from (select 1) as once
+       writer.virtualtransaction, writer.pid, case when once.announces then coalesce(writer.shards, '') end
+  from (select exists (
+          select from pg_catalog.pg_trigger
+           where tgrelid = to_regclass($1) and tgname = $5 and tgenabled = 'A') as announces) as once
   left join (
-    select virtualtransaction, min(pid) as pid
+    select virtualtransaction, min(pid) as pid,
+           string_agg(objid::text, ',') filter (where classid = $4::int::oid) as shards
       from pg_catalog.pg_locks
      where granted
        and database = (select oid from pg_catalog.pg_database where datname = current_database())
        and ((locktype = 'relation' and relation = to_regclass($1) and mode = 'RowExclusiveLock')
-         or (locktype = 'advisory' and classid = $2::int::oid and objid = $3::int::oid and objsubid = 2))
+         or (locktype = 'advisory' and objsubid = 2 and (classid = $4::int::oid
+           or (classid = $2::int::oid and objid = $3::int::oid))))
      group by virtualtransaction
-    having bool_or(locktype = 'relation') and not bool_or(locktype = 'advisory')
+    having bool_or(locktype = 'relation') and not bool_or(classid = $2::int::oid and locktype = 'advisory')
   ) as writer on true`,
-    values: [table, removalMark.classId, removalMark.objectId],
+    values: [table, removalMark.classId, removalMark.objectId, announcement.classId, announcement.trigger],
   };
 }
 
@@ -60,9 +72,9 @@ function sizeOf(type: PayloadType): string {
 }
 
 /**
- * The next events of the given shards, each from its own cursor up to the fence.
+ * The next events of the given shards, each from its own cursor up to its fence.
  *
- * `$1..$3` cursors (shards, created_at, seq; the order is the order of the visit), `$4` fence, `$5`
+ * `$1..$3` cursors (shards, created_at, seq; the order is the order of the visit), `$4` their fences, `$5`
  * rows a shard, `$6` rows in all, `$7` bytes in all, `$8` largest payload to read; the variant
  * below has also `$9`, the blocked aggregates.
  *
@@ -77,14 +89,15 @@ export function claimStatement(table: string, type: PayloadType): string {
     select *, sum(bytes) over (rows between unbounded preceding and 1 preceding) as bytes_before
       from (
         select e.*
-          from unnest($1::smallint[], $2::timestamptz[], $3::bigint[]) as c(shard, created_at, seq)
+          from unnest($1::smallint[], $2::timestamptz[], $3::bigint[], $4::timestamptz[])
+               as c(shard, created_at, seq, fence)
          cross join lateral (
            select o.ctid, o.shard, o.seq, o.created_at, o.event_id, o.aggregate_id, o.event_type,
                   o.aggregate_type, o.topic, o.headers, o.event_payload, ${sizeOf(type)} as bytes
              from ${table} as o
             where o.shard = c.shard
               and (o.created_at, o.seq) > (c.created_at, c.seq)
-              and o.created_at < $4::timestamptz
+              and o.created_at < c.fence
             order by o.created_at, o.seq
             limit $5
          ) as e
@@ -119,7 +132,8 @@ export function claimAroundBlockedStatement(table: string, type: PayloadType): s
     select *, sum(bytes) over (rows between unbounded preceding and 1 preceding) as bytes_before
       from (
         select e.*
-          from unnest($1::smallint[], $2::timestamptz[], $3::bigint[]) as c(shard, created_at, seq)
+          from unnest($1::smallint[], $2::timestamptz[], $3::bigint[], $4::timestamptz[])
+               as c(shard, created_at, seq, fence)
          cross join lateral (
            select o.*, o.place = $10 as is_last_look, case when o.is_blocked then 0 else ${sizeOf(type)} end as bytes
              from (
@@ -130,7 +144,7 @@ export function claimAroundBlockedStatement(table: string, type: PayloadType): s
                  from ${table} as o
                 where o.shard = c.shard
                   and (o.created_at, o.seq) > (c.created_at, c.seq)
-                  and o.created_at < $4::timestamptz
+                  and o.created_at < c.fence
                 order by o.created_at, o.seq
                 limit $10
              ) as o

@@ -1,6 +1,7 @@
 /** One look and one claim: how much to ask for, from where, and what the answer says about the rest. */
 import type { Micros } from "../event/position.ts";
 import type { Clock } from "../foundation/clock.ts";
+import { capFence, lowestOf } from "../outbox/fence.ts";
 import type { Claim, ClaimLimits, Outbox } from "../outbox/outbox.ts";
 import type { Announcements } from "./announcements.ts";
 import type { Cursors } from "./cursors.ts";
@@ -26,9 +27,9 @@ export interface ClaimParts {
 export interface Claimed extends Claim {
   /** Nothing was found, and nothing was passed over. */
   readonly isAtEnd: boolean;
-  /** At the end, and nobody is writing. */
+  /** At the end of everything, and nobody is writing. */
   readonly isQuiet: boolean;
-  /** Below it everything was asked for. */
+  /** Below it everything was asked for, in every shard. */
   readonly fence: Micros;
 }
 
@@ -52,26 +53,25 @@ export class Claims {
     const { clock, outbox, announcements, fenceWatch, cursors, dispatch } = this.#parts;
     const startedMs = clock.monotonicMs();
     const mark = await fenceWatch.take();
-    const fence = Math.min(mark.fence, dispatch.endFor(mark.clock));
+    const fence = capFence(mark.fence, dispatch.endFor(mark.clock));
     const { limits } = this;
-    const plan = cursors.plan(limits.eventsMax);
-    const { eventsPerShardMax } = plan;
-    const claim = await outbox.claim({ ...plan, fence, limits: { ...limits, eventsPerShardMax }, blocked });
-    if (fence !== Number.NEGATIVE_INFINITY) {
-      const late = cursors.advance(plan, claim, fence);
-      if (late > 0) announcements.announce({ type: "late-events", events: late });
-    }
+    const plan = cursors.plan(limits.eventsMax, fence);
+    const { ranges, eventsPerShardMax } = plan;
+    const claim = await outbox.claim({ ranges, limits: { ...limits, eventsPerShardMax }, blocked });
+    const late = cursors.advance(plan, claim);
+    if (late > 0) announcements.announce({ type: "late-events", events: late });
     const bytes = claim.events.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
     if (claim.events.length > 0) this.#averageBytes = bytes / claim.events.length;
     announcements.announce({
       type: "polled",
       events: claim.events.length,
       bytes,
-      fenceLagMs: (mark.clock - mark.fence) / 1000,
+      fenceLagMs: (mark.clock - lowestOf(mark.fence)) / 1000,
       databaseClockMs: mark.clock / 1000,
       durationMs: clock.monotonicMs() - startedMs,
     });
     const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0;
-    return { ...claim, isAtEnd, isQuiet: isAtEnd && fence === mark.clock, fence };
+    const isQuiet = isAtEnd && mark.isQuiet && lowestOf(fence) === mark.clock;
+    return { ...claim, isAtEnd, isQuiet, fence: lowestOf(fence) };
   }
 }

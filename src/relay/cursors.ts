@@ -2,17 +2,18 @@
  * How far each shard has been claimed. A cursor is a hint that keeps a claim from walking over the
  * dead index entries of deleted rows; a sweep looks behind all of them, so nothing is lost by a wrong one.
  *
- * A shard that was read to its end moves up to the fence itself, because nothing can appear below
+ * A shard that was read to its end moves up to its fence itself, because nothing can appear below
  * it; a shard that was cut moves up to its last event.
  */
 import type { OutboxEvent } from "../event/event.ts";
 import { beginning, type Micros, microsOfIso, type Position, startOf } from "../event/position.ts";
 import { allShards, type ShardCursor } from "../event/shard.ts";
-import type { Claim } from "../outbox/outbox.ts";
+import { type Fence, fenceOf } from "../outbox/fence.ts";
+import type { Claim, ClaimRange } from "../outbox/outbox.ts";
 
 export interface ClaimPlan {
-  /** In the order of the visit. */
-  readonly cursors: readonly ShardCursor[];
+  /** In the order of the visit; without the shards of which nothing may be claimed. */
+  readonly ranges: readonly ClaimRange[];
   readonly eventsPerShardMax: number;
 }
 
@@ -22,6 +23,8 @@ interface Mark extends Position {
 }
 
 const markOf = ({ createdAt, seq }: Position): Mark => ({ createdAt, seq, at: microsOfIso(createdAt) });
+
+const fenceMark = (fence: Micros): Mark => ({ ...startOf(fence), at: fence });
 
 function isBelow(a: Mark, b: Mark): boolean {
   return a.at === b.at ? BigInt(a.seq) < BigInt(b.seq) : a.at < b.at;
@@ -49,15 +52,20 @@ export class Cursors {
     return this.#crowd > 0;
   }
 
-  plan(eventsMax: number): ClaimPlan {
+  plan(eventsMax: number, fence: Fence): ClaimPlan {
+    const ranges = this.#order.map((shard) => ({
+      ...(this.#positions.get(shard) ?? beginning),
+      shard,
+      fence: fenceOf(fence, shard),
+    }));
     return {
-      cursors: this.#order.map((shard) => ({ shard, ...(this.#positions.get(shard) ?? beginning) })),
+      ranges: ranges.filter((range) => range.fence !== Number.NEGATIVE_INFINITY),
       eventsPerShardMax: Math.ceil(eventsMax / Math.max(1, this.#crowd)),
     };
   }
 
   /** Moves the cursors over what was claimed. Returns how many of the events had appeared late. */
-  advance(plan: ClaimPlan, claim: Claim, fence: Micros): number {
+  advance(plan: ClaimPlan, claim: Claim): number {
     const lastOf = new Map<number, OutboxEvent>();
     const countOf = new Map<number, number>();
     const lateOf = new Map<number, number>();
@@ -69,17 +77,19 @@ export class Cursors {
       countOf.set(event.shard, count + 1);
     }
     const cutAt = claim.isCut ? claim.events.at(-1)?.shard : undefined;
-    const end = { ...startOf(fence), at: fence };
+    // Nearly always one fence for all of them.
+    let end: Mark | undefined;
     const passedAt = new Map((claim.passed ?? []).map((cursor) => [cursor.shard, cursor]));
     let hasVisited = true;
     let crowd = 0;
-    for (const { shard } of plan.cursors) {
+    for (const { shard, fence } of plan.ranges) {
       const isFull = (countOf.get(shard) ?? 0) >= plan.eventsPerShardMax;
       // Where a claim ended among blocked rows: neither full nor at the end of the shard.
       const passed = passedAt.get(shard);
       if (!hasVisited || isFull || shard === cutAt || passed !== undefined) crowd += 1;
       if (hasVisited) {
         const last = isFull || shard === cutAt ? lastOf.get(shard) : passed;
+        if (end?.at !== fence) end = fenceMark(fence);
         this.#raise(shard, last === undefined ? end : markOf(last));
       }
       if (shard === cutAt) hasVisited = false;

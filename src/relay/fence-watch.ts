@@ -2,9 +2,11 @@
 import type { Micros } from "../event/position.ts";
 import {
   boundWriters,
+  type Fence,
   type FenceReading,
   type FenceState,
   type HeldWriter,
+  isUnbounded,
   readFence,
   unseen,
 } from "../outbox/fence.ts";
@@ -18,7 +20,9 @@ export interface FenceTiming {
 }
 
 export interface FenceMark {
-  readonly fence: Micros;
+  readonly fence: Fence;
+  /** Nobody was writing whom the relay waits for. */
+  readonly isQuiet: boolean;
   /** The database's clock at the look. */
   readonly clock: Micros;
 }
@@ -51,13 +55,13 @@ export class FenceWatch {
   async #take(): Promise<FenceMark> {
     const look = await this.#outbox.look();
     let reading = readFence(this.#state, look, this.#timing.fenceHoldMs);
-    if (reading.holder?.bound === Number.NEGATIVE_INFINITY) {
+    if (reading.holder !== undefined && isUnbounded(reading.holder)) {
       const bounded = boundWriters(reading.state, await this.#startsOf(reading.state));
       reading = { ...readFence(bounded, look, this.#timing.fenceHoldMs), passed: reading.passed };
     }
     this.#state = reading.state;
     await this.#tell(reading, look.clock);
-    return { fence: reading.fence, clock: look.clock };
+    return { fence: reading.fence, isQuiet: reading.isQuiet, clock: look.clock };
   }
 
   /** After an outage: virtual transaction ids begin anew when the server does. */

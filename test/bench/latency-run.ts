@@ -25,6 +25,12 @@ export interface Carrier {
   end(): Promise<unknown>;
 }
 
+/** Somebody else who writes while it is measured. */
+export interface Company {
+  start(): Promise<void>;
+  end(): Promise<void>;
+}
+
 /** Events of the first so many seconds do not count: every process compiles its code then. */
 const warmUpSeconds = 3;
 const primingEvents = 20_000;
@@ -34,6 +40,7 @@ export async function measureLatency(
   place: Place,
   load: Omit<Load, "databaseUrl">,
   startCarrier: () => Carrier,
+  company?: Company,
 ): Promise<LatencyFigures> {
   const reader = child("latency-reader.ts");
   const writer = child("latency-writer.ts");
@@ -42,9 +49,11 @@ export async function measureLatency(
     reader.send({ type: "read", brokers: place.brokers, topic: place.topic });
     await Promise.all([answerOf<"ready">(reader, "the reader"), carrier.started]);
     await prime(place, carrier);
+    await company?.start();
     const seconds = load.seconds + warmUpSeconds;
     writer.send({ ...load, seconds, databaseUrl: place.databaseUrl });
     const written = await answerOf<Written>(writer, "the writer", seconds * 1000);
+    await company?.end();
     const receiving = answerOf<Received>(reader, "the reader");
     reader.send({ type: "expect", events: written.committedMs.length });
     const { receivedMs, duplicates } = await receiving;

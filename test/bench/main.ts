@@ -1,6 +1,6 @@
 /**
- * Benchmarks: `npm run bench -- drain | exactly-once | latency [--peers] [--json] [--write]`. Each has its reference
- * beside it, in the same run and turn by turn, because a figure alone says more about the machine than
+ * Benchmarks: `npm run bench -- drain | exactly-once | latency | open-writers | writers [--peers] [--json]
+ * [--write]`. Each has its reference beside it, in the same run and turn by turn, because a figure alone says more about the machine than
  * about the relay. The last line is one JSON object with `--json`, else a page to read.
  */
 import { mkdir, writeFile } from "node:fs/promises";
@@ -11,11 +11,14 @@ import { benchDrain } from "./drain.ts";
 import { benchExactlyOnce, type Say } from "./exactly-once.ts";
 import { benchLatency } from "./latency.ts";
 import { describeMachine, loadNow } from "./machine.ts";
+import { benchOpenWriters } from "./open-writers.ts";
 import { type BenchOptions, readOptions } from "./options.ts";
 import { renderPage } from "./page.ts";
 import { type Presentation, presentDrain, presentExactlyOnce, presentLatency } from "./pages.ts";
+import { presentOpenWriters, presentWriters } from "./pages-writers.ts";
 import { plotBars } from "./plot.ts";
 import { Stage } from "./stage.ts";
+import { benchWriters } from "./writers.ts";
 
 interface Measured {
   readonly figures: object;
@@ -38,6 +41,8 @@ const benches: Readonly<Record<string, Bench>> = {
   drain: bench(benchDrain, presentDrain),
   "exactly-once": bench(benchExactlyOnce, presentExactlyOnce),
   latency: bench(benchLatency, presentLatency),
+  "open-writers": bench(benchOpenWriters, presentOpenWriters),
+  writers: bench(benchWriters, presentWriters),
 };
 
 const pages = fileURLToPath(new URL("../../docs/bench/", import.meta.url));

@@ -19,6 +19,9 @@ export interface BenchOptions {
   readonly rate: number;
   readonly seconds: number;
   readonly eventsPerTransaction: number;
+  /** Transactions that stay open at a time, and how long each of them. */
+  readonly writers: number;
+  readonly holdMs: number;
   readonly kills: number;
   readonly leaseTtlMs: number;
   /** Of the parts of a benchmark, only these; all of them when empty. */
@@ -34,6 +37,8 @@ const defaults = {
   rate: "1000",
   seconds: "15",
   transaction: "4",
+  writers: "16",
+  hold: "50",
   kills: "5",
   ttl: "2000",
   only: "",
@@ -70,6 +75,8 @@ export function readOptions(args: readonly string[]): BenchOptions {
     rate: count("rate"),
     seconds: count("seconds"),
     eventsPerTransaction: count("transaction"),
+    writers: count("writers"),
+    holdMs: count("hold"),
     kills: count("kills"),
     leaseTtlMs: count("ttl"),
     only: values.only.split(",").filter(Boolean),

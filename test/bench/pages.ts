@@ -11,7 +11,7 @@ export interface Presentation {
   readonly plots: Readonly<Record<string, Plot>>;
 }
 
-const spread = ({ median, min, max }: Spread): string => `${median} (${min} to ${max})`;
+export const spread = ({ median, min, max }: Spread): string => `${median} (${min} to ${max})`;
 const barOf = (label: string, { median, min, max }: Spread): Bar => ({ label, value: median, min, max });
 const costOf = (micros: Readonly<Record<string, number>>): number[] =>
   ["relay", "postgres", "kafka"].map((part) => rounded(micros[part] ?? micros.process ?? 0, 1));
@@ -55,8 +55,8 @@ export function presentDrain(figures: DrainBench): Presentation {
   };
 }
 
-const quantileHead = ["p50", "p95", "p99", "max"];
-const quantileKeys = ["p50", "p95", "p99", "max"] as const;
+export const quantileHead = ["p50", "p95", "p99", "max"];
+export const quantileKeys = ["p50", "p95", "p99", "max"] as const;
 
 const across = (all: readonly Quantiles[], key: (typeof quantileKeys)[number]): Spread =>
   spreadOf(

@@ -88,12 +88,12 @@ export class Stage {
   }
 
   /** A database to copy from: migrated, filled, vacuumed. Its copies are alike to the byte. */
-  async fill(backlog: Backlog): Promise<string> {
+  async fill(backlog: Backlog, { narrowFence = false } = {}): Promise<string> {
     const name = databaseName();
     await this.ask(`create database ${name} template template0`);
     const client = await connect(databaseConfig(this.#urlOf(name)));
     try {
-      await migrate(client, { schema: "public", direction: "up" });
+      await migrate(client, { schema: "public", direction: "up", narrowFence });
       await insertBacklog(client, backlog, 1, backlog.events);
       await client.query("vacuum (freeze, analyze)");
     } finally {

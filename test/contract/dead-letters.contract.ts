@@ -10,7 +10,7 @@ import {
 } from "../../src/outbox/dead-letter-channel.ts";
 import type { Outbox } from "../../src/outbox/outbox.ts";
 import type { ModelTransaction, NewRow } from "../support/memory-outbox.ts";
-import { fromBeginning, roomy } from "./outbox.contract.ts";
+import { below, roomy } from "./outbox.contract.ts";
 
 export interface DeadLettersUnderTest {
   readonly letters: RejectionLedger & DeadLetterChannel;
@@ -49,7 +49,7 @@ export function describeDeadLetters(name: string, open: () => Promise<DeadLetter
     const given = await open();
     const claimAll = async () => {
       const { clock } = await given.outbox.look();
-      const request = { cursors: fromBeginning, fence: clock, limits: roomy, blocked: [] };
+      const request = { ranges: below(clock), limits: roomy, blocked: [] };
       return [...(await given.outbox.claim(request)).events].sort(comparePositions);
     };
     const write = async (...rows: NewRow[]) => {
@@ -185,8 +185,8 @@ export function describeDeadLetters(name: string, open: () => Promise<DeadLetter
         await moveAll(letters, "redrive", {}, 10);
         const [back] = (await claimAll()) as [OutboxEvent];
         expect(back.eventId).toBe(a.eventId);
-        const below = { cursors: fromBeginning, fence: clock, limits: roomy, blocked: [] };
-        expect((await outbox.claim(below)).events).toEqual([]);
+        const request = { ranges: below(clock), limits: roomy, blocked: [] };
+        expect((await outbox.claim(request)).events).toEqual([]);
       }));
 
     it("leaves a letter whose id is in the outbox again, and goes on with the rest", () =>

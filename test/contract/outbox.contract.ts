@@ -5,13 +5,15 @@
 import { describe, expect, it } from "vitest";
 import { acknowledge } from "../../src/event/acknowledgement.ts";
 import type { OutboxEvent } from "../../src/event/event.ts";
-import { beginning, comparePositions, microsOfIso } from "../../src/event/position.ts";
+import { beginning, comparePositions, type Micros, microsOfIso } from "../../src/event/position.ts";
 import { allShards, type ShardCursor } from "../../src/event/shard.ts";
-import type { ClaimLimits, ClaimRequest, Outbox } from "../../src/outbox/outbox.ts";
+import type { ClaimLimits, ClaimRange, ClaimRequest, Outbox } from "../../src/outbox/outbox.ts";
 import type { ModelTransaction, NewRow } from "../support/memory-outbox.ts";
 
 export interface OutboxUnderTest {
   readonly outbox: Outbox;
+  /** Whether writers announce their shards. */
+  readonly announces: boolean;
   begin(): Promise<ModelTransaction>;
   close(): Promise<void>;
 }
@@ -24,6 +26,9 @@ export const roomy: ClaimLimits = {
 };
 
 export const fromBeginning: readonly ShardCursor[] = allShards.map((shard) => ({ shard, ...beginning }));
+
+export const below = (fence: Micros, cursors: readonly ShardCursor[] = fromBeginning): ClaimRange[] =>
+  cursors.map((cursor) => ({ ...cursor, fence }));
 
 export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest>): void {
   async function withOutbox(
@@ -43,9 +48,12 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
       await given.close();
     }
   }
-  const claimAll = async (outbox: Outbox, request: Partial<ClaimRequest> = {}) => {
+  const claimAll = async (
+    outbox: Outbox,
+    { cursors, ...request }: Partial<ClaimRequest> & { readonly cursors?: readonly ShardCursor[] } = {},
+  ) => {
     const { clock } = await outbox.look();
-    return outbox.claim({ cursors: fromBeginning, fence: clock, limits: roomy, blocked: [], ...request });
+    return outbox.claim({ ranges: below(clock, cursors), limits: roomy, blocked: [], ...request });
   };
 
   describe(`outbox contract: ${name}`, () => {
@@ -82,6 +90,35 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         expect(microsOfIso(events[0]?.createdAt ?? "")).toBeLessThan((await outbox.look()).clock);
       }));
 
+    it("says which shards an open writer has announced, where writers announce", () =>
+      withOutbox(async ({ outbox, announces, begin }) => {
+        const transaction = await begin();
+        for (const aggregateId of ["a", "b", "c", "a"]) await transaction.insert({ aggregateId });
+        const [writer] = (await outbox.look()).writers;
+        await transaction.commit();
+        const touched = new Set((await claimAll(outbox)).events.map(({ shard }) => shard));
+        const announced = writer?.shards && [...writer.shards].sort((a, b) => a - b);
+        expect(announced).toEqual(announces ? [...touched].sort((a, b) => a - b) : null);
+      }));
+
+    it("claims up to the fence of each shard", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write({ aggregateId: "a" }, { aggregateId: "b" });
+        await write({ aggregateId: "a" }, { aggregateId: "b" });
+        const { events } = await claimAll(outbox);
+        const held = events.filter(({ aggregateId }) => aggregateId === "a")[1];
+        if (held === undefined) throw new Error("four events expected");
+        const { clock } = await outbox.look();
+        const ranges = below(clock).map((range) =>
+          range.shard === held.shard ? { ...range, fence: microsOfIso(held.createdAt) } : range,
+        );
+        const claimed = (await claimAll(outbox, { ranges })).events;
+        expect(claimed).toEqual(
+          events.filter(({ shard, createdAt }) => shard !== held.shard || createdAt < held.createdAt),
+        );
+        expect(claimed.length).toBeLessThan(events.length);
+      }));
+
     it("shows nothing of a transaction that was rolled back", () =>
       withOutbox(async ({ outbox, begin }) => {
         const transaction = await begin();
@@ -116,7 +153,8 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
           createdAt: first.createdAt,
           seq: first.seq,
         }));
-        const middle = await claimAll(outbox, { cursors, fence: microsOfIso(third.createdAt) });
+        const ranges = below(microsOfIso(third.createdAt), cursors);
+        const middle = await claimAll(outbox, { ranges });
         expect(middle.events.map(({ seq }) => seq)).toEqual([second.seq]);
       }));
 

@@ -3,18 +3,27 @@ import { migratedDatabase, openOutbox } from "../support/migrated-database.ts";
 import { beginReal } from "../support/real-transaction.ts";
 import { describeOutbox } from "./outbox.contract.ts";
 
-describeOutbox("model", async () => {
-  const outbox = new MemoryOutbox();
-  return { outbox, begin: async () => outbox.begin(), close: () => outbox.close() };
-});
+for (const announces of [false, true]) {
+  describeOutbox(`model${announces ? ", narrow fence" : ""}`, async () => {
+    const outbox = new MemoryOutbox();
+    outbox.announces = announces;
+    return { outbox, announces, begin: async () => outbox.begin(), close: () => outbox.close() };
+  });
+}
 
-for (const payloadType of ["json", "jsonb", "bytea"] as const) {
-  describeOutbox(`PostgreSQL, ${payloadType}`, async () => {
-    const database = await migratedDatabase({ payloadType });
+for (const [payloadType, narrowFence] of [
+  ["json", false],
+  ["jsonb", false],
+  ["bytea", false],
+  ["json", true],
+] as const) {
+  describeOutbox(`PostgreSQL, ${payloadType}${narrowFence ? ", narrow fence" : ""}`, async () => {
+    const database = await migratedDatabase({ payloadType, narrowFence });
     const outbox = openOutbox(database);
     await outbox.inspect();
     return {
       outbox,
+      announces: narrowFence,
       begin: () => beginReal(database.url, payloadType),
       close: async () => {
         await outbox.close();

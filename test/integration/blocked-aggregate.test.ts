@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { microsOfIso } from "../../src/event/position.ts";
 import type { ShardCursor } from "../../src/event/shard.ts";
 import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
-import { fromBeginning, roomy } from "../contract/outbox.contract.ts";
+import { below, fromBeginning, roomy } from "../contract/outbox.contract.ts";
 import { measureOthers } from "../support/blocked-load.ts";
 import { migratedDatabase } from "../support/migrated-database.ts";
 
@@ -27,7 +27,7 @@ describe("an aggregate that is blocked with very many rows", () => {
     const outbox = new PostgresOutbox(database.config, []);
     const { clock } = await outbox.look();
     const claim = (cursors: readonly ShardCursor[]) =>
-      outbox.claim({ cursors, fence: clock, limits: roomy, blocked: ["blocked"] });
+      outbox.claim({ ranges: below(clock, cursors), limits: roomy, blocked: ["blocked"] });
     const seen: string[] = [];
     let cursors = fromBeginning;
     let claims = 0;

@@ -6,6 +6,7 @@
 import pg from "pg";
 import { describe, expect, it } from "vitest";
 import { microsOfIso } from "../../src/event/position.ts";
+import { fenceAt } from "../../src/outbox/fence.ts";
 import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
 import { Cursors } from "../../src/relay/cursors.ts";
 import { migratedDatabase } from "../support/migrated-database.ts";
@@ -34,10 +35,9 @@ describe("a claim around a blocked aggregate", () => {
         cursors.own(new Set([rows[0]?.shard ?? -1]));
         const claimed: string[] = [];
         for (let claims = 0; claims < 3; claims += 1) {
-          const fence = (await outbox.look()).clock;
-          const plan = cursors.plan(limits.eventsMax);
-          const claim = await outbox.claim({ ...plan, fence, limits, blocked: ["stuck"] });
-          cursors.advance(plan, claim, fence);
+          const plan = cursors.plan(limits.eventsMax, fenceAt((await outbox.look()).clock));
+          const claim = await outbox.claim({ ...plan, limits, blocked: ["stuck"] });
+          cursors.advance(plan, claim);
           claimed.push(...claim.events.map(({ createdAt, seq }) => `${microsOfIso(createdAt)} ${seq}`));
         }
         expect(claimed).toHaveLength(4);

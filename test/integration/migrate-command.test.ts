@@ -5,7 +5,7 @@ import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { exitCodes } from "../../src/foundation/errors.ts";
 import { describeSchema } from "../support/catalog.ts";
-import { all } from "../support/migration-names.ts";
+import { all, shipped } from "../support/migration-names.ts";
 import { type PlainDatabase, plainDatabase } from "../support/plain-database.ts";
 
 const entry = fileURLToPath(new URL("../../bin/outrider.js", import.meta.url));
@@ -15,6 +15,8 @@ interface Ended {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+const narrow = shipped.filter((name) => !all.includes(name));
 
 describe("outrider migrate", () => {
   let database: PlainDatabase;
@@ -68,6 +70,21 @@ describe("outrider migrate", () => {
     expect(refused.stderr).toContain("still holds events");
     expect(refused.stderr).toContain("what to do: let the relay publish them first");
     expect((await parsed("--down", "--force")).migrations).toEqual([all[0]]);
+  });
+
+  it("narrows the fence where it is asked to, and takes that back", async () => {
+    const parsed = async (...args: string[]) =>
+      JSON.parse((await outrider("narrow", [...args, "--json"])).stdout).migrations;
+    expect(await parsed()).toEqual(all);
+    expect(await parsed("--narrow-fence")).toEqual(narrow);
+    expect(await parsed("--narrow-fence")).toEqual([]);
+    expect(await parsed()).toEqual([]);
+    expect(await parsed("--down", "--only", "narrow-fence")).toEqual(narrow);
+    expect(await parsed("--only", "narrow-fence")).toEqual(narrow);
+    expect(await parsed("--down")).toEqual(shipped.toReversed());
+    expect(await describeSchema(client, "narrow")).toEqual([]);
+    const both = await outrider("narrow", ["--down", "--narrow-fence"]);
+    expect(both.code).toBe(exitCodes.usage);
   });
 
   it("is safe as two processes at once", async () => {

@@ -106,7 +106,7 @@ async function explainClaim(client: pg.Client, cursor: { createdAt: string; seq:
       allShards,
       allShards.map(() => cursor.createdAt),
       allShards.map(() => cursor.seq),
-      isoOfMicros(fence),
+      allShards.map(() => isoOfMicros(fence)),
       2000,
       2000,
       4_000_000,

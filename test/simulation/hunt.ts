@@ -70,7 +70,7 @@ export async function hunt({ seed, runs, mutant, shrinkMsMax = 20_000, path }: H
 
 /** A scenario in a few lines: what somebody needs to follow it with a finger. */
 export function describeScenario({ relays, transactions, faults, ...rest }: Scenario): string {
-  const { batchEventsMax, chunkEventsMax, latencyUsMax, fenceHoldMs, rejected, seed } = rest;
+  const { batchEventsMax, chunkEventsMax, latencyUsMax, isNarrow, fenceHoldMs, rejected, seed } = rest;
   const writes = transactions.map(({ atMs, rows, holdUs, end }) => {
     const inserts = rows.map(
       ({ aggregate, gapUs, fault, isBackdated }) =>
@@ -81,7 +81,7 @@ export function describeScenario({ relays, transactions, faults, ...rest }: Scen
   const blows = faults.map(({ atMs, kind, ...how }) => `  ${atMs} ms: ${kind} ${JSON.stringify(how)}`);
   return [
     `${relays.length} relay(s) ${JSON.stringify(relays)}`,
-    `batch ${batchEventsMax}, chunk ${chunkEventsMax}, latency ${latencyUsMax} µs, hold ${fenceHoldMs}, rejected ${rejected}, seed ${seed}`,
+    `batch ${batchEventsMax}, chunk ${chunkEventsMax}, latency ${latencyUsMax} µs, ${isNarrow ? "narrow, " : ""}hold ${fenceHoldMs}, rejected ${rejected}, seed ${seed}`,
     ...writes,
     ...blows,
   ].join("\n");

@@ -2,6 +2,7 @@
  * What must hold, whatever happens. Some laws are watched while the simulation runs, because only the
  * moment shows them; the others are judged at the end, over the logs of the broker and the truth.
  */
+import type { ClaimRange } from "../../src/outbox/outbox.ts";
 import type { LogRecord, ModelBroker } from "./model-broker.ts";
 import type { ModelDatabase, Row } from "./model-database.ts";
 
@@ -83,8 +84,10 @@ export class Watch {
     }
   };
 
-  claimedBelow = (fence: number, by: string): void => {
+  claimed = (ranges: readonly ClaimRange[], by: string): void => {
+    const fences = new Map(ranges.map(({ shard, fence }) => [shard, fence]));
     for (const row of this.#database.openRows) {
+      const fence = fences.get(row.event.shard) ?? Number.NEGATIVE_INFINITY;
       if (row.isLate || row.writer.isPassed || row.at >= fence) continue;
       this.report(
         "nothing appears below the fence",

@@ -47,6 +47,8 @@ export interface WriterTransaction {
   isPrepared: boolean;
   isPassed: boolean;
   readonly rows: Row[];
+  /** What it has announced. */
+  readonly shards: Set<number>;
 }
 
 /** The model's clock starts here, so that its times look like times. */
@@ -69,6 +71,8 @@ export class ModelDatabase {
   readonly blocks = new Map<string, BlockRecord>();
   /** While true, nothing is carried out and nothing is answered. */
   isAway = false;
+  /** Whether writers announce their shards. */
+  readonly #announces: boolean;
   readonly #nowUs: () => number;
   /** What the table holds, visible or not, in position order. */
   #rows: Row[] = [];
@@ -78,7 +82,8 @@ export class ModelDatabase {
   #seq = 0;
   #ids = 0;
 
-  constructor(nowUs: () => number, leaseTtlMs: number) {
+  constructor(nowUs: () => number, leaseTtlMs: number, announces: boolean) {
+    this.#announces = announces;
     this.#nowUs = nowUs;
     this.leases = new LeaseTable(() => nowUs() / 1000, leaseTtlMs);
   }
@@ -105,16 +110,31 @@ export class ModelDatabase {
     this.#ids += 1;
     const id = `${this.#ids}/1`;
     const startedAt = this.clock;
-    const writer = { id, pid: this.#ids, startedAt, isPrepared: false, isPassed: false, rows: [] };
+    const pid = this.#ids;
+    const writer = {
+      id,
+      pid,
+      startedAt,
+      isPrepared: false,
+      isPassed: false,
+      rows: [],
+      shards: new Set<number>(),
+    };
     this.#named.set(id, writer);
     return writer;
   }
 
-  /** The lock is taken, then the row is stamped. `createdAt` is given by an application that knows better. */
-  insert(writer: WriterTransaction, given: NewRow): Row {
+  /** The lock on the table, which every insert takes first; it may be a while until the row is stamped. */
+  lock(writer: WriterTransaction): void {
     this.#open.add(writer);
+  }
+
+  /** The shard is announced, then the row is stamped. `createdAt` is given by an application that knows better. */
+  insert(writer: WriterTransaction, given: NewRow): Row {
+    this.lock(writer);
     this.#seq += 1;
     const aggregateId = given.aggregateId ?? "order-1";
+    writer.shards.add(shardOf(aggregateId));
     const createdAt = given.createdAt ?? isoOfMicros(this.clock);
     const payload = given.payload ?? "{}";
     const event: OutboxEvent = {
@@ -206,7 +226,11 @@ export class ModelDatabase {
 
   /** The second half of a look: the locks as they are at this moment. */
   get writers(): OpenWriter[] {
-    return [...this.#open].map(({ id, pid, isPrepared }) => ({ id, pid: isPrepared ? null : pid }));
+    return [...this.#open].map(({ id, pid, isPrepared, shards }) => ({
+      id,
+      pid: isPrepared ? null : pid,
+      shards: this.#announces ? [...shards] : null,
+    }));
   }
 
   describe(pids: readonly number[]): WriterDescription[] {

@@ -6,13 +6,17 @@ import { type PortParts, simulatedLeases, simulatedOutbox } from "./simulated-po
 import { SimulatedProcess } from "./simulated-process.ts";
 import { VirtualTime } from "./virtual-time.ts";
 
-const nobodyWatches = { removed: () => undefined, buried: () => undefined, claimedBelow: () => undefined };
+const nobodyWatches = { removed: () => undefined, buried: () => undefined, claimed: () => undefined };
 const ttlMs = 10_000;
 
 /** A simulated process whose time runs by itself, as fast as it can. */
-function world(): { readonly of: (name: string) => PortParts; readonly time: VirtualTime; close(): void } {
+function world(announces = false): {
+  readonly of: (name: string) => PortParts;
+  readonly time: VirtualTime;
+  close(): void;
+} {
   const time = new VirtualTime();
-  const database = new ModelDatabase(() => time.nowUs, ttlMs);
+  const database = new ModelDatabase(() => time.nowUs, ttlMs, announces);
   let isOpen = true;
   const beat = () => {
     time.touch();
@@ -34,29 +38,31 @@ function world(): { readonly of: (name: string) => PortParts; readonly time: Vir
   };
 }
 
-describeOutbox("the simulation's model", async () => {
-  const { of, close } = world();
-  const parts = of("relay");
-  return {
-    outbox: simulatedOutbox(parts, nobodyWatches),
-    begin: async () => {
-      const { database } = parts;
-      const writer = database.begin();
-      return {
-        insert: async (row) => {
-          // No two readings of a real clock are equal here, and the contract takes that for granted.
-          await new Promise<void>((resolve) => {
-            parts.time.after(1, resolve);
-          });
-          return database.insert(writer, row).event.eventId;
-        },
-        commit: async () => database.commit(writer),
-        rollback: async () => database.rollback(writer),
-      };
-    },
-    close: async () => close(),
-  };
-});
+for (const announces of [false, true])
+  describeOutbox(`the simulation's model${announces ? ", narrow fence" : ""}`, async () => {
+    const { of, close } = world(announces);
+    const parts = of("relay");
+    return {
+      outbox: simulatedOutbox(parts, nobodyWatches),
+      announces,
+      begin: async () => {
+        const { database } = parts;
+        const writer = database.begin();
+        return {
+          insert: async (row) => {
+            // No two readings of a real clock are equal here, and the contract takes that for granted.
+            await new Promise<void>((resolve) => {
+              parts.time.after(1, resolve);
+            });
+            return database.insert(writer, row).event.eventId;
+          },
+          commit: async () => database.commit(writer),
+          rollback: async () => database.rollback(writer),
+        };
+      },
+      close: async () => close(),
+    };
+  });
 
 describeLeases("the simulation's model", async () => {
   const { of, close, time } = world();

@@ -30,6 +30,21 @@ export const noFence: Mutant = {
   },
 };
 
+export const unreadAnnouncements: Mutant = {
+  name: "announcements not read",
+  fault: "writers are believed to announce their shards, and what they announce is not read",
+  mutate(parts) {
+    const { outbox } = parts;
+    parts.outbox = {
+      ...outbox,
+      look: async () => {
+        const { clock, writers } = await outbox.look();
+        return { clock, writers: writers.map((writer) => ({ ...writer, shards: writer.shards && [] })) };
+      },
+    };
+  },
+};
+
 export const clockAfterLocks: Mutant = {
   name: "clock read after the locks",
   fault: "the look reads its clock last, so that a writer can begin before it and not be seen",
@@ -90,9 +105,9 @@ export const persistedCursor: Mutant = {
       claim: (request) =>
         outbox.claim({
           ...request,
-          cursors: request.cursors.map((cursor) => {
-            const known = cursors.get(cursor.shard) ?? beginning;
-            return comparePositions(cursor, known) < 0 ? { shard: cursor.shard, ...known } : cursor;
+          ranges: request.ranges.map((range) => {
+            const known = cursors.get(range.shard) ?? beginning;
+            return comparePositions(range, known) < 0 ? { ...range, ...known } : range;
           }),
         }),
       remove: async (acks) => {
@@ -127,9 +142,9 @@ export const unsettledSweep: Mutant = {
       isDue = true;
     };
     const claim: Outbox["claim"] = (request) => {
-      const cursors = isDue ? request.cursors.map(({ shard }) => ({ shard, ...beginning })) : request.cursors;
+      const ranges = isDue ? request.ranges.map((range) => ({ ...range, ...beginning })) : request.ranges;
       isDue = false;
-      return outbox.claim({ ...request, cursors });
+      return outbox.claim({ ...request, ranges });
     };
     // Without this an idle relay would not notice that there is something to sweep.
     parts.outbox = { ...outbox, claim, peek: async () => (isDue ? null : outbox.peek()) };

@@ -17,6 +17,7 @@ import {
   ownClock,
   persistedCursor,
   skipLocked,
+  unreadAnnouncements,
   unsettledSweep,
 } from "./mutants-of-reading.ts";
 import type { Mutant } from "./relay-under-test.ts";
@@ -25,6 +26,7 @@ export const mutants: readonly Mutant[] = [
   deleteBeforeAck,
   unknownIsAck,
   noFence,
+  unreadAnnouncements,
   clockAfterLocks,
   skipLocked,
   twoBatchesAtOnce,

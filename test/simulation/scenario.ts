@@ -52,6 +52,8 @@ export interface Scenario {
   readonly batchEventsMax: number;
   readonly chunkEventsMax: number;
   readonly latencyUsMax: number;
+  /** Writers announce their shards. */
+  readonly isNarrow: boolean;
   /** Null waits for open writers for ever. */
   readonly fenceHoldMs: number | null;
   readonly rejected: "block" | "dead-letter";
@@ -184,6 +186,7 @@ function scenarioWith(fault: fc.Arbitrary<FaultPlan>): fc.Arbitrary<Scenario> {
     batchEventsMax: fc.integer({ min: 1, max: 8 }),
     chunkEventsMax: fc.integer({ min: 1, max: 4 }),
     latencyUsMax: fc.constantFrom(500, 3_000, 9_000),
+    isNarrow: fc.boolean(),
     fenceHoldMs: fc.oneof(
       { weight: 5, arbitrary: fc.constant(null) },
       { weight: 1, arbitrary: fc.constant(20) },

@@ -3,7 +3,7 @@ import type { Ack } from "../../src/event/delivery.ts";
 import { OutriderError } from "../../src/foundation/errors.ts";
 import type { Leases } from "../../src/lease/lease.ts";
 import type { RejectionLedger } from "../../src/outbox/dead-letter-channel.ts";
-import type { Outbox } from "../../src/outbox/outbox.ts";
+import type { ClaimRange, Outbox } from "../../src/outbox/outbox.ts";
 import type { ModelDatabase, Row } from "./model-database.ts";
 import type { Fate, SimulatedProcess } from "./simulated-process.ts";
 import type { VirtualTime } from "./virtual-time.ts";
@@ -17,7 +17,7 @@ export type StatementFate = (kind: StatementKind) => Fate;
 export interface OutboxWatch {
   removed(rows: readonly Row[], by: string): void;
   buried(rows: readonly Row[], by: string): void;
-  claimedBelow(fence: number, by: string): void;
+  claimed(ranges: readonly ClaimRange[], by: string): void;
 }
 
 export interface PortParts {
@@ -61,7 +61,7 @@ export function simulatedOutbox(parts: PortParts, watch: OutboxWatch): Outbox {
     describeWriters: (pids) => statement("read", (reply) => reply(database.describe(pids))),
     claim: (request) =>
       statement("read", (reply) => {
-        watch.claimedBelow(request.fence, process.name);
+        watch.claimed(request.ranges, process.name);
         reply(database.claim(request));
       }),
     claimHead: (shard, aggregateId, from, limits) =>

@@ -13,6 +13,7 @@ const quiet: Scenario = {
   batchEventsMax: 8,
   chunkEventsMax: 2,
   latencyUsMax: 500,
+  isNarrow: false,
   fenceHoldMs: null,
   rejected: "block",
   transactions: [{ atMs: 5, rows: [plainRow, plainRow, plainRow], holdUs: 0, end: "commit" }],

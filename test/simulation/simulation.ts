@@ -55,7 +55,7 @@ class Simulation {
 
   constructor(scenario: Scenario, mutant: Mutant | undefined) {
     this.#scenario = scenario;
-    this.#database = new ModelDatabase(() => this.#time.nowUs, leaseTiming.leaseTtlMs);
+    this.#database = new ModelDatabase(() => this.#time.nowUs, leaseTiming.leaseTtlMs, scenario.isNarrow);
     this.#watch = new Watch(this.#database, attemptsMax);
     this.#broker = new ModelBroker(this.#watch.appended);
     this.#watch.observe(this.#broker);

@@ -8,10 +8,11 @@ import type { Row } from "./model-database.ts";
 /** Rows of a shard that a claim looks at while something is blocked; few, so that it matters here. */
 const lookedAtMax = 4;
 
-export function claimFrom(rows: readonly Row[], { cursors, fence, limits, blocked }: ClaimRequest): Claim {
+export function claimFrom(rows: readonly Row[], { ranges, limits, blocked }: ClaimRequest): Claim {
   const byShard = new Map<number, OutboxEvent[]>();
+  const fences = new Map(ranges.map(({ shard, fence }) => [shard, fence]));
   for (const { event, at } of rows) {
-    if (!(at < fence)) continue;
+    if (!(at < (fences.get(event.shard) ?? Number.NEGATIVE_INFINITY))) continue;
     const lane = byShard.get(event.shard);
     if (lane === undefined) byShard.set(event.shard, [event]);
     else lane.push(event);
@@ -22,7 +23,7 @@ export function claimFrom(rows: readonly Row[], { cursors, fence, limits, blocke
   const passed: ShardCursor[] = [];
   let bytes = 0;
   const isFull = () => events.length >= limits.eventsMax || bytes >= limits.bytesMax;
-  for (const cursor of byShard.size === 0 ? [] : cursors) {
+  for (const cursor of byShard.size === 0 ? [] : ranges) {
     const above = (byShard.get(cursor.shard) ?? []).filter((event) => comparePositions(event, cursor) > 0);
     let taken = 0;
     for (const [place, event] of above.slice(0, looks).entries()) {

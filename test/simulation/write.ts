@@ -6,6 +6,8 @@ import type { TransactionPlan } from "./scenario.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
 const mendUs = 60_000;
+/** Between the lock on the table and the row: a trigger may be slow, and a process may be stopped there. */
+const lockLeadUsMax = 4_000;
 
 /** Begins now; everything else comes in its time. */
 export function write(plan: TransactionPlan, time: VirtualTime, database: ModelDatabase, watch: Watch): void {
@@ -13,6 +15,7 @@ export function write(plan: TransactionPlan, time: VirtualTime, database: ModelD
   let us = 0;
   for (const { gapUs, aggregate, fault, isBackdated } of plan.rows) {
     us += gapUs;
+    time.after(us - Math.min(gapUs, lockLeadUsMax), () => database.lock(writer));
     time.after(us, () => {
       const row = database.insert(writer, {
         aggregateId: `order-${aggregate}`,

@@ -5,7 +5,13 @@
  */
 import type { Ack } from "../../src/event/delivery.ts";
 import type { OutboxEvent } from "../../src/event/event.ts";
-import { comparePositions, isoOfMicros, type Micros, type Position } from "../../src/event/position.ts";
+import {
+  comparePositions,
+  isoOfMicros,
+  type Micros,
+  microsOfIso,
+  type Position,
+} from "../../src/event/position.ts";
 import { shardCount } from "../../src/event/shard.ts";
 import { OutriderError } from "../../src/foundation/errors.ts";
 import type {
@@ -34,6 +40,12 @@ export interface ModelTransaction {
   rollback(): Promise<void>;
 }
 
+interface Writer {
+  readonly pid: number;
+  readonly startedAt: Micros;
+  readonly shards: Set<number>;
+}
+
 interface Row {
   readonly event: OutboxEvent;
   isVisible: boolean;
@@ -53,10 +65,12 @@ export class MemoryOutbox implements Outbox {
   readonly calls = { look: 0, claim: 0, peek: 0, remove: 0 };
   faults: readonly Fault[] = [];
   isAway = false;
+  /** Whether writers announce their shards. */
+  announces = false;
   /** The next so many removals are carried out, but their answers are lost. */
   removalsUnanswered = 0;
   readonly #rows = new Map<string, Row>();
-  readonly #writers = new Map<string, { pid: number; startedAt: Micros }>();
+  readonly #writers = new Map<string, Writer>();
   #seq = 0;
 
   begin(): ModelTransaction {
@@ -73,8 +87,9 @@ export class MemoryOutbox implements Outbox {
     return {
       insert: async (row) => {
         if (!this.#writers.has(id))
-          this.#writers.set(id, { pid: this.#tick() % 100_000, startedAt: this.#tick() });
+          this.#writers.set(id, { pid: this.#tick() % 100_000, startedAt: this.#tick(), shards: new Set() });
         const event = this.#stamp(row);
+        this.#writers.get(id)?.shards.add(event.shard);
         this.#rows.set(event.eventId, { event, isVisible: false });
         own.push(event.eventId);
         return event.eventId;
@@ -162,7 +177,13 @@ export class MemoryOutbox implements Outbox {
   async look(): Promise<Look> {
     this.#answer();
     this.calls.look += 1;
-    return { clock: this.#tick(), writers: [...this.#writers].map(([id, { pid }]) => ({ id, pid })) };
+    const clock = this.#tick();
+    const writers = [...this.#writers].map(([id, { pid, shards }]) => ({
+      id,
+      pid,
+      shards: this.announces ? [...shards] : null,
+    }));
+    return { clock, writers };
   }
 
   async describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]> {
@@ -172,15 +193,14 @@ export class MemoryOutbox implements Outbox {
       .map(({ pid, startedAt }) => ({ pid, startedAt, application: "model" }));
   }
 
-  async claim({ cursors, fence, limits, blocked }: ClaimRequest): Promise<Claim> {
+  async claim({ ranges, limits, blocked }: ClaimRequest): Promise<Claim> {
     this.#answer();
     this.calls.claim += 1;
-    const end: Position = { createdAt: isoOfMicros(fence), seq: "0" };
     const out = new Set(blocked);
-    const candidates = cursors.flatMap((cursor) =>
+    const candidates = ranges.flatMap((range) =>
       this.#visible()
-        .filter(({ shard, aggregateId }) => shard === cursor.shard && !out.has(aggregateId))
-        .filter((event) => comparePositions(event, cursor) > 0 && comparePositions(event, end) < 0)
+        .filter(({ shard, aggregateId }) => shard === range.shard && !out.has(aggregateId))
+        .filter((event) => comparePositions(event, range) > 0 && microsOfIso(event.createdAt) < range.fence)
         .slice(0, limits.eventsPerShardMax),
     );
     const events: OutboxEvent[] = [];

@@ -29,14 +29,16 @@ export function databaseConfig(url: string, given: Partial<DatabaseConfig> = {})
 
 export async function migratedDatabase({
   payloadType = "json",
+  narrowFence = false,
 }: {
   payloadType?: PayloadType;
+  narrowFence?: boolean;
 } = {}): Promise<MigratedDatabase> {
   const database = await freshDatabase();
   const config = databaseConfig(database.url);
   const client = await connect(config);
   try {
-    await migrate(client, { schema: config.schema, direction: "up", payloadType });
+    await migrate(client, { schema: config.schema, direction: "up", payloadType, narrowFence });
   } finally {
     await client.end();
   }

@@ -64,6 +64,7 @@ const healthy: DatabaseFacts = {
     toastOptions: null,
     createdAtDefault: "clock_timestamp()",
     invalidIndex: null,
+    announcing: null,
     deadTuples: 2_500,
     liveTuples: 0,
     stampers: [],
@@ -158,6 +159,16 @@ describe.each<[string, Case, readonly string[]]>([
     "asynchronous commits",
     { database: { server: { ...server, synchronousCommit: false } } },
     ["warning synchronous-commit-off"],
+  ],
+  [
+    "a trigger that announces in some sessions only",
+    { database: { table: { ...(healthy.table as NonNullable<DatabaseFacts["table"]>), announcing: "O" } } },
+    ["warning narrow-fence-off"],
+  ],
+  [
+    "a trigger that announces in all of them",
+    { database: { table: { ...(healthy.table as NonNullable<DatabaseFacts["table"]>), announcing: "A" } } },
+    [],
   ],
   [
     "no autovacuum at all",

@@ -32,6 +32,24 @@ describe("which migrations a run touches", () => {
     expect(planMigrations(known, applied("0003_c", "0001_a", "0002_b"), { direction: "up" })).toEqual([]);
   });
 
+  it("leaves the narrow fence to those who ask for it, and takes it along on every way down of the outbox", () => {
+    const names = ["0001_a", "0002_inbox", "0003_narrow_fence"];
+    const some = names.map((name) => ({ name, up: "", down: "", checksum: `sum ${name}` }));
+    const up = (target: object) => namesOf(planMigrations(some, [], { direction: "up", ...target }));
+    const down = (target: object) =>
+      namesOf(planMigrations(some, applied(...names), { direction: "down", ...target }));
+    expect(up({})).toEqual(["0001_a", "0002_inbox"]);
+    expect(up({ narrowFence: true })).toEqual(names);
+    expect(up({ narrowFence: true, only: "outbox" })).toEqual(["0001_a", "0003_narrow_fence"]);
+    expect(up({ narrowFence: true, only: "inbox" })).toEqual(["0002_inbox"]);
+    expect(up({ only: "narrow-fence" })).toEqual(["0003_narrow_fence"]);
+    expect(up({ to: "0003_narrow_fence" })).toEqual(names);
+    expect(down({})).toEqual(names.toReversed());
+    expect(down({ only: "outbox" })).toEqual(["0003_narrow_fence", "0001_a"]);
+    expect(down({ only: "narrow-fence" })).toEqual(["0003_narrow_fence"]);
+    expect(down({ only: "inbox" })).toEqual(["0002_inbox"]);
+  });
+
   it("reverts what is applied, newest first", () => {
     expect(namesOf(planMigrations(known, applied("0001_a", "0002_b"), { direction: "down" }))).toEqual([
       "0002_b",

@@ -1,0 +1,256 @@
+/**
+ * The narrow fence on a real PostgreSQL: what an open writer holds back, what it does not, and what would go
+ * wrong if the time were read before the announcement. That order holds under concurrent commits is shown in
+ * `fence.test.ts`, with and without it.
+ */
+import type pg from "pg";
+import { describe, expect, it } from "vitest";
+import { migrate } from "../../src/outbox/migrator.ts";
+import {
+  connected,
+  type FenceStage,
+  insert,
+  onStage,
+  polls,
+  race,
+  withLooks,
+} from "../support/fence-stage.ts";
+import { openOutbox } from "../support/migrated-database.ts";
+
+/** The broken twin: it believes that writers announce, and does not read what. */
+const unread = withLooks(({ clock, writers }) => ({
+  clock,
+  writers: writers.map((writer) => ({ ...writer, shards: writer.shards && [] })),
+}));
+
+const narrow = { narrowFence: true } as const;
+const trigger = "zz_outrider_announce_shard";
+
+/** Some aggregate of the same shard as `aggregateId`, or of another one. */
+async function neighbour(client: pg.Client, aggregateId: string, isSame: boolean): Promise<string> {
+  const { rows } = await client.query<{ id: string }>(
+    `select 'neighbour-' || n as id from generate_series(1, 10000) as n
+      where ((hashtext('neighbour-' || n) & 63) = (hashtext($1) & 63)) = $2 limit 1`,
+    [aggregateId, isSame],
+  );
+  return rows[0]?.id ?? "";
+}
+
+const publishedAggregates = ({ publisher }: FenceStage) =>
+  publisher.published.map(({ aggregateId }) => aggregateId);
+
+async function shardsHeld({ database }: FenceStage): Promise<readonly (readonly number[] | null)[]> {
+  const outbox = openOutbox(database);
+  try {
+    return (await outbox.look()).writers.map(({ shards }) => shards);
+  } finally {
+    await outbox.close();
+  }
+}
+
+/**
+ * One writer is stopped between the default of `created_at` and its announcement; meanwhile another one writes
+ * to the same aggregate, commits and is published. Returns what was published, in that order.
+ */
+async function stoppedBeforeAnnouncing(stage: FenceStage): Promise<readonly string[]> {
+  const { database, publisher, relay, ear } = stage;
+  const [gatekeeper, stopped, quick] = await Promise.all(
+    ["gatekeeper", "stopped", "quick"].map((name) => connected(database.url, name)),
+  );
+  if (gatekeeper === undefined || stopped === undefined || quick === undefined)
+    throw new Error("three clients");
+  await gatekeeper.query(`
+    create function wait_at_the_gate() returns trigger language plpgsql as $$
+    begin
+      if current_setting('application_name') = 'stopped' then perform pg_advisory_xact_lock(42); end if;
+      return new;
+    end $$;
+    create trigger aa_gate before insert on undispatched_events for each row execute function wait_at_the_gate()`);
+  await gatekeeper.query("select pg_advisory_lock(42)");
+  const stuck = stopped.query(insert.replace("'{}'", `'"stopped"'`), ["a"]);
+  for (;;) {
+    const { rows } = await gatekeeper.query(
+      "select from pg_locks where locktype = 'advisory' and not granted",
+    );
+    if (rows.length === 1) break;
+  }
+  await polls(stage, 3);
+  await quick.query(insert.replace("'{}'", `'"quick"'`), ["a"]);
+  await ear.until(() => publisher.published.length === 1);
+  await gatekeeper.query("select pg_advisory_unlock(42)");
+  await stuck;
+  relay.sweepSoon();
+  await ear.until(() => publisher.published.length === 2);
+  await Promise.all([gatekeeper.end(), stopped.end(), quick.end()]);
+  return publisher.published.map(({ createdAt }) => createdAt);
+}
+
+describe("the narrow fence", () => {
+  it("is seen to lose order by its twin that does not read the announcements", async () => {
+    const seed = Math.floor(Math.random() * 1e6);
+    const { inversions } = await race(seed, { ...narrow, twist: unread });
+    console.log(`seed ${seed}: ${inversions} inversions without reading the announcements`);
+    expect(inversions).toBeGreaterThan(100);
+  });
+
+  it("holds back the shard that an open writer has touched, and nobody else's", () =>
+    onStage(async (stage) => {
+      const { database, publisher, ear } = stage;
+      const [slow, quick] = [await connected(database.url, "slow"), await connected(database.url, "quick")];
+      const same = await neighbour(quick, "slow", true);
+      const other = await neighbour(quick, "slow", false);
+      await slow.query("begin");
+      await slow.query(insert, ["slow"]);
+      await polls(stage, 3);
+      await quick.query(insert, [same]);
+      await quick.query(insert, [other]);
+      await ear.until(() => publisher.published.length === 1);
+      await polls(stage, 10);
+      expect(publishedAggregates(stage)).toEqual([other]);
+      await slow.query("commit");
+      await ear.until(() => publisher.published.length === 3);
+      expect(publishedAggregates(stage)).toEqual([other, "slow", same]);
+      await Promise.all([slow.end(), quick.end()]);
+    }, narrow));
+
+  it("reads the time after the announcement: who is stopped in between comes after those who were not", () =>
+    onStage(async (stage) => {
+      const times = await stoppedBeforeAnnouncing(stage);
+      expect(times).toEqual([...times].sort());
+      expect(stage.ear.heard.filter(({ type }) => type === "late-events")).toEqual([]);
+    }, narrow));
+
+  it("would publish out of order if the time were read before, which its twin shows", () =>
+    onStage(async (stage) => {
+      const client = await connected(stage.database.url, "saboteur");
+      await client.query(`
+        create or replace function outrider_announce_shard() returns trigger language plpgsql as $$
+        begin
+          perform pg_advisory_xact_lock_shared(1333097587, hashtext(new.aggregate_id) & 63);
+          return new;
+        end $$`);
+      await client.end();
+      const times = await stoppedBeforeAnnouncing(stage);
+      expect(times).not.toEqual([...times].sort());
+    }, narrow));
+
+  it("takes at most one lock a shard, however many events a transaction writes", () =>
+    onStage(async ({ database }) => {
+      const client = await connected(database.url, "bulk");
+      await client.query("begin");
+      await client.query(
+        "insert into undispatched_events (aggregate_id, event_payload) select 'bulk-' || n, '{}' from generate_series(1, 20000) as n",
+      );
+      const { rows } = await client.query<{ locks: number }>(
+        "select count(*)::int as locks from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()",
+      );
+      expect(rows[0]?.locks).toBe(64);
+      await client.query("rollback");
+      await client.end();
+    }, narrow));
+
+  it("lets a shard go with the savepoint that is rolled back", () =>
+    onStage(async (stage) => {
+      const client = await connected(stage.database.url, "savepoints");
+      await client.query("begin");
+      await client.query(insert, ["kept"]);
+      await client.query("savepoint here");
+      await client.query(insert, [await neighbour(client, "kept", false)]);
+      expect((await shardsHeld(stage))[0]).toHaveLength(2);
+      await client.query("rollback to here");
+      expect((await shardsHeld(stage))[0]).toHaveLength(1);
+      await client.query("rollback");
+      await client.end();
+    }, narrow));
+
+  it("is wide again while the trigger is off or fires for some sessions only, and after the migration is reverted", () =>
+    onStage(async (stage) => {
+      const [owner, writer] = [
+        await connected(stage.database.url, "owner"),
+        await connected(stage.database.url, "writer"),
+      ];
+      const heldAfter = async (change: () => Promise<unknown>) => {
+        await change();
+        await writer.query("begin");
+        await writer.query(insert, ["a"]);
+        const held = await shardsHeld(stage);
+        await writer.query("rollback");
+        return held;
+      };
+      const alter = (how: string) => owner.query(`alter table undispatched_events ${how} trigger ${trigger}`);
+      expect(await heldAfter(async () => undefined)).toEqual([[expect.any(Number)]]);
+      expect(await heldAfter(() => alter("disable"))).toEqual([null]);
+      expect(await heldAfter(() => alter("enable"))).toEqual([null]);
+      expect(await heldAfter(() => alter("enable always"))).toEqual([[expect.any(Number)]]);
+      const down = { schema: "public", direction: "down", only: "narrow-fence" } as const;
+      expect(await heldAfter(() => migrate(owner, down))).toEqual([null]);
+      expect(await heldAfter(() => migrate(owner, { schema: "public", narrowFence: true }))).toEqual([
+        [expect.any(Number)],
+      ]);
+      await Promise.all([owner.end(), writer.end()]);
+    }, narrow));
+
+  it("is announced by replicating sessions, by COPY and by whoever writes through a view as well", () =>
+    onStage(async (stage) => {
+      const client = await connected(stage.database.url, "ways");
+      await client.query(
+        "create view events_door as select aggregate_id, event_payload from undispatched_events",
+      );
+      const ways = [
+        "set local session_replication_role = replica; insert into undispatched_events (aggregate_id, event_payload) values ('a', '{}')",
+        "insert into events_door values ('a', '{}')",
+        "select outrider_enqueue('a', '{}')",
+        "with w as (insert into undispatched_events (aggregate_id, event_payload) values ('a', '{}') returning 1) select * from w",
+      ];
+      for (const way of ways) {
+        await client.query("begin");
+        await client.query(way);
+        expect(await shardsHeld(stage), way).toEqual([[expect.any(Number)]]);
+        await client.query("rollback");
+      }
+      await client.end();
+    }, narrow));
+
+  it("leaves a time alone that the application gave", () =>
+    onStage(async (stage) => {
+      const client = await connected(stage.database.url, "application");
+      await client.query("begin");
+      const { rows } = await client.query<{ kept: boolean; later: boolean }>(
+        `with w as (insert into undispatched_events (aggregate_id, created_at, event_payload)
+           values ('a', '2020-01-02 03:04:05.678901+00', '{}'), ('a', now() + interval '1 hour', '{}')
+           returning created_at)
+         select bool_or(created_at = '2020-01-02 03:04:05.678901+00') as kept,
+                bool_or(created_at = now() + interval '1 hour') as later from w`,
+      );
+      expect(rows).toEqual([{ kept: true, later: true }]);
+      await client.query("rollback");
+      await client.end();
+    }, narrow));
+
+  it("holds of a prepared transaction only what it has announced", ({ skip }) =>
+    onStage(async (stage) => {
+      const { database, publisher, ear } = stage;
+      const client = await connected(database.url, "two-phase");
+      const { rows } = await client.query<{ max: string }>(
+        "select current_setting('max_prepared_transactions') as max",
+      );
+      if (rows[0]?.max === "0")
+        skip("this server allows no prepared transactions (max_prepared_transactions = 0)");
+      const [same, other] = [
+        await neighbour(client, "prepared", true),
+        await neighbour(client, "prepared", false),
+      ];
+      await client.query("begin");
+      await client.query(insert, ["prepared"]);
+      await client.query("prepare transaction 'outrider-narrow'");
+      await client.query(insert, [same]);
+      await client.query(insert, [other]);
+      await ear.until(() => publisher.published.length === 1);
+      await polls(stage, 10);
+      expect(publishedAggregates(stage)).toEqual([other]);
+      await client.query("commit prepared 'outrider-narrow'");
+      await ear.until(() => publisher.published.length === 3);
+      expect(publishedAggregates(stage)).toEqual([other, "prepared", same]);
+      await client.end();
+    }, narrow));
+});

@@ -1,7 +1,6 @@
 /** How fast a backlog goes, started cold, beside the client alone, PostgreSQL alone, and the obvious loop. */
 import { fetchDebezium } from "./debezium.ts";
 import { drainWithDebezium } from "./debezium-run.ts";
-import type { Say } from "./exactly-once.ts";
 import { median, ratioOf, rounded, type Spread, spreadOf } from "./figures.ts";
 import type { BenchOptions } from "./options.ts";
 import type { ReferenceKind } from "./reference.ts";
@@ -9,6 +8,7 @@ import { drainWithReference } from "./reference-run.ts";
 import { type DrainFigures, drainWithRelay } from "./relay-run.ts";
 import type { Place, Stage } from "./stage.ts";
 import { alternate } from "./turns.ts";
+import type { Say } from "./warm-up.ts";
 
 /** Whoever the relay is held against. */
 export type Other = ReferenceKind | "debezium";

@@ -9,6 +9,7 @@ import type { BenchOptions } from "./options.ts";
 import { carryWithRelay, type Delivery, type DrainFigures, drainWithRelay } from "./relay-run.ts";
 import type { Backlog, Stage } from "./stage.ts";
 import { alternate } from "./turns.ts";
+import { type Say, warmUp } from "./warm-up.ts";
 
 const modes = ["at-least-once", "exactly-once"] as const;
 
@@ -30,14 +31,6 @@ export interface ExactlyOnceFigures {
   readonly latencyMs: Readonly<Record<string, readonly Quantiles[]>> | null;
   readonly failover: { readonly leaseTtlMs: number; readonly rounds: readonly FailoverFigures[] } | null;
 }
-
-/**
- * A broker fresh from its start has compiled next to nothing of what a transaction runs through: within the
- * first minute its commits become twice as fast. No broker that anybody waits for is that young.
- */
-const brokerWarmUpSeconds = 60;
-
-export type Say = (text: string) => void;
 
 export async function benchExactlyOnce(
   stage: Stage,
@@ -109,10 +102,9 @@ async function latency(
 ): Promise<Record<string, readonly Quantiles[]>> {
   const load = { ...options, eventsPerSecond: options.rate };
   const figures: Record<(typeof modes)[number], Quantiles[]> = { "at-least-once": [], "exactly-once": [] };
-  say(`${brokerWarmUpSeconds} s of transactions that are not counted ...`);
-  await stage.within(empty, (place) =>
-    measureLatency(place, { ...load, seconds: brokerWarmUpSeconds }, () =>
-      carryWithRelay(place, "exactly-once"),
+  await warmUp(stage, say, () =>
+    stage.within(empty, (place) =>
+      measureLatency(place, { ...load, seconds: 20 }, () => carryWithRelay(place, "exactly-once")),
     ),
   );
   for (let round = 0; round < options.rounds; round += 1) {

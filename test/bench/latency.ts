@@ -1,7 +1,6 @@
 /** From the commit to the consumer, at a steady rate and after a pause; the obvious loop beside the relay. */
 import { fetchDebezium } from "./debezium.ts";
 import { carryWithDebezium } from "./debezium-run.ts";
-import type { Say } from "./exactly-once.ts";
 import { type Quantiles, rounded } from "./figures.ts";
 import { type Carrier, measureLatency } from "./latency-run.ts";
 import type { BenchOptions } from "./options.ts";
@@ -9,6 +8,7 @@ import { carryWithLoop } from "./reference-run.ts";
 import { carryWithRelay } from "./relay-run.ts";
 import type { Place, Stage } from "./stage.ts";
 import { alternate } from "./turns.ts";
+import { type Say, warmUp } from "./warm-up.ts";
 
 const carriers = {
   relay: (place: Place): Carrier => carryWithRelay(place, "at-least-once"),
@@ -38,6 +38,11 @@ export async function benchLatency(stage: Stage, options: BenchOptions, say: Say
   const afterIdleMs: Partial<Record<Side, Quantiles[]>> = nothing();
   const { rate, seconds, eventsPerTransaction, rounds } = options;
   const steady = { ...options, eventsPerSecond: rate };
+  await warmUp(stage, say, () =>
+    stage.within(empty, (place) =>
+      measureLatency(place, { ...steady, seconds: 20 }, () => carriers.relay(place)),
+    ),
+  );
   const sparse = { ...options, eventsPerSecond: idleRate, eventsPerTransaction: 1 };
   for (let round = 0; round < rounds; round += 1) {
     for (const side of alternate(sides, round)) {

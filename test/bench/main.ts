@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { messageOf } from "../../src/foundation/errors.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { benchDrain } from "./drain.ts";
-import { benchExactlyOnce, type Say } from "./exactly-once.ts";
+import { benchExactlyOnce } from "./exactly-once.ts";
 import { benchLatency } from "./latency.ts";
 import { describeMachine, loadNow } from "./machine.ts";
 import { benchOpenWriters } from "./open-writers.ts";
@@ -18,6 +18,7 @@ import { type Presentation, presentDrain, presentExactlyOnce, presentLatency } f
 import { presentOpenWriters, presentWriters } from "./pages-writers.ts";
 import { plotBars } from "./plot.ts";
 import { Stage } from "./stage.ts";
+import type { Say } from "./warm-up.ts";
 import { benchWriters } from "./writers.ts";
 
 interface Measured {

@@ -3,7 +3,6 @@
  * it is and narrowed, beside the obvious loop, which has no fence and no order either.
  */
 import type { Verdict } from "../support/order.ts";
-import type { Say } from "./exactly-once.ts";
 import { type Quantiles, rounded } from "./figures.ts";
 import { type Holding, HoldingWriters } from "./holding-writers.ts";
 import { type Carrier, measureLatency } from "./latency-run.ts";
@@ -12,6 +11,7 @@ import { carryWithLoop } from "./reference-run.ts";
 import { carryWithRelay } from "./relay-run.ts";
 import type { Place, Stage } from "./stage.ts";
 import { alternate } from "./turns.ts";
+import { type Say, warmUp } from "./warm-up.ts";
 
 export const openWriterSides = ["relay", "narrowed", "loop"] as const;
 export type OpenWriterSide = (typeof openWriterSides)[number];
@@ -42,6 +42,11 @@ export async function benchOpenWriters(
   const templates = { relay: plain, narrowed, loop: plain } as const;
   const untouchedMs = each((): Quantiles[] => []);
   const verdicts = each((): (Verdict & { readonly events: number })[] => []);
+  await warmUp(stage, say, () =>
+    stage.within(plain, (place) =>
+      measureLatency(place, { ...options, eventsPerSecond: rate, seconds: 20 }, () => relay(place)),
+    ),
+  );
   for (let round = 0; round < rounds; round += 1) {
     for (const side of alternate(openWriterSides, round)) {
       const { ms, verdict } = await stage.within(templates[side], async (place) => {

@@ -12,10 +12,10 @@ interface Usage {
   readonly reaped: number;
 }
 
-function usageOf(pid: number): Usage | undefined {
+function usageOf(pid: number, thread?: string): Usage | undefined {
   let line: string;
   try {
-    line = readFileSync(`/proc/${pid}/stat`, "utf8");
+    line = readFileSync(`/proc/${pid}/${thread === undefined ? "" : `task/${thread}/`}stat`, "utf8");
   } catch {
     // It ended between the listing and the reading; its parent has its time by now.
     return undefined;
@@ -38,6 +38,16 @@ export function familyProcessorMicros(pid: number): number {
     if (!/^\d+$/.test(name)) continue;
     const usage = usageOf(Number(name));
     if (usage?.parent === pid) sum += usage.own;
+  }
+  return sum;
+}
+
+/** Of the threads in which a Java program turns its hot code into machine code. */
+export function compilerMicros(pid: number): number {
+  let sum = 0;
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const name = readFileSync(`/proc/${pid}/task/${thread}/comm`, "utf8");
+    if (/^C[12] /.test(name)) sum += usageOf(pid, thread)?.own ?? 0;
   }
   return sum;
 }

@@ -16,7 +16,7 @@ import { migrate } from "../../src/outbox/migrator.ts";
 import { connect } from "../../src/outbox/postgres-connection.ts";
 import { databaseConfig } from "../support/migrated-database.ts";
 import { createTopics, uniqueTopic } from "../support/topics.ts";
-import { familyProcessorMicros, processorMicros } from "./processor-time.ts";
+import { compilerMicros, familyProcessorMicros, processorMicros } from "./processor-time.ts";
 
 export interface ServerMicros {
   readonly postgres: number;
@@ -75,6 +75,11 @@ export class Stage {
       postgres: familyProcessorMicros(this.postgres.process?.pid ?? -1),
       kafka: processorMicros(this.kafka.processes[0]?.pid ?? -1),
     };
+  }
+
+  /** Of the broker's own compilers. */
+  compilerMicros(): number {
+    return compilerMicros(this.kafka.processes[0]?.pid ?? -1);
   }
 
   /** Runs one statement as the server's superuser. */

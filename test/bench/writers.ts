@@ -8,12 +8,12 @@
  *     narrowed   Outrider's table, whose writers announce their shards
  */
 import pg from "pg";
-import type { Say } from "./exactly-once.ts";
 import { median, ratioOf, rounded, type Spread, spreadOf } from "./figures.ts";
 import { machineMs } from "./machine-clock.ts";
 import type { BenchOptions } from "./options.ts";
 import type { Place, Stage } from "./stage.ts";
 import { alternate } from "./turns.ts";
+import type { Say } from "./warm-up.ts";
 
 export const writerSides = ["none", "bare", "outbox", "narrowed"] as const;
 export type WriterSide = (typeof writerSides)[number];

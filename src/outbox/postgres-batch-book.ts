@@ -23,7 +23,7 @@ export class PostgresBatchBook implements BatchBook {
 
   /**
    * `sessionCount`: how many groups can write at the same time. Every line waits for the disk; on one
-   * session eight groups wait for each other's, on several PostgreSQL writes them together.
+   * session the groups wait for each other's, on several PostgreSQL writes them together.
    */
   constructor(config: DatabaseConfig, sessionCount = 1) {
     this.#sessions = Array.from(

@@ -25,8 +25,8 @@ export interface DeliverySurroundings {
   readonly announcements: Announcements;
 }
 
-/** Connections for claims, and as many for the book, where eight loops work side by side. */
-const sessionsPerKind = 4;
+/** Connections for claims, and as many for the book: the loops of the groups work side by side. */
+const sessionsPerKind = allGroups.length;
 
 export type Delivering = Pick<RelayParts, "slices" | "close">;
 
@@ -63,7 +63,7 @@ export function composeDelivery(
   return { slices: wholeSlice(shards, { ...parts, outbox, publisher }), close: () => publisher.close() };
 }
 
-/** One for two groups: claims of two milliseconds, one after the other, are soon what a batch waits for. */
+/** One for each group: claims of two milliseconds, one after the other, are soon what a batch waits for. */
 function composeOutboxes(settings: Settings, first: Outbox): readonly Outbox[] {
   const migrations = knownMigrations().map(({ name }) => name);
   const others = Array.from(

@@ -188,7 +188,7 @@ const keys = {
   progressTopic: text(
     "OUTRIDER_PROGRESS_TOPIC",
     "outrider-progress",
-    "Exactly-once: an empty topic with eight partitions, to which the batch numbers belong; made when it is missing.",
+    "Exactly-once: an empty topic with four partitions, to which the batch numbers belong; made when it is missing.",
   ),
   acceptDuplicates: {
     kind: "flag",

@@ -73,7 +73,7 @@ export async function measureLatency(
 
 /**
  * Events for every shard, and nothing else until all of them are gone. What a carrier does before its first
- * event (taking over eight transactional producers, for one) is no latency of the events after it; and one
+ * event (taking over transactional producers, for one) is no latency of the events after it; and one
  * that has run for a day has its code compiled, which takes seconds of processor time.
  */
 async function prime({ databaseUrl }: Place, carrier: Carrier): Promise<void> {

@@ -115,7 +115,7 @@ export function presentExactlyOnce(figures: ExactlyOnceFigures): Presentation {
     page: {
       title: "What exactly-once delivery costs",
       method:
-        "At-least-once and exactly-once drain copies of one backlog, turn by turn. The whole drain counts, from the relay's first word to the last row deleted, so the takeover of eight transactional producers is in it; *steady* is the middle eight tenths alone.",
+        "At-least-once and exactly-once drain copies of one backlog, turn by turn. The whole drain counts, from the relay's first word to the last row deleted, so the takeover of four transactional producers is in it; *steady* is the middle eight tenths alone.",
       plots: throughput.length === 0 ? [] : ["exactly-once"],
       tables: [
         ...(throughput.length === 0 ? [] : [paceTable(throughput), costTable(throughput)]),

@@ -71,7 +71,7 @@ describe("a row under another mode", () => {
   });
 
   it("shares groups, not shards", () => {
-    expect([1, 2, 3, 6].map((relays) => shareMax("exactly-once", relays))).toEqual([64, 32, 24, 16]);
+    expect([1, 2, 3, 6].map((relays) => shareMax("exactly-once", relays))).toEqual([64, 32, 32, 16]);
     expect(shareMax("at-least-once", 3)).toBe(22);
   });
 });

@@ -1,12 +1,13 @@
 /**
- * Benchmarks: `npm run bench -- drain | exactly-once | latency | open-writers | writers [--peers] [--json]
- * [--write]`. Each has its reference beside it, in the same run and turn by turn, because a figure alone says more about the machine than
+ * Benchmarks: `npm run bench -- drain | exactly-once | latency | open-writers | writers | scale | bloat
+ * [--peers] [--json] [--write]`. Each has its reference beside it, in the same run and turn by turn, because a figure alone says more about the machine than
  * about the relay. The last line is one JSON object with `--json`, else a page to read.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { messageOf } from "../../src/foundation/errors.ts";
 import { RelayProcess } from "../support/relay-process.ts";
+import { benchBloat } from "./bloat.ts";
 import { benchDrain } from "./drain.ts";
 import { benchExactlyOnce } from "./exactly-once.ts";
 import { benchLatency } from "./latency.ts";
@@ -15,8 +16,10 @@ import { benchOpenWriters } from "./open-writers.ts";
 import { type BenchOptions, readOptions } from "./options.ts";
 import { renderPage } from "./page.ts";
 import { type Presentation, presentDrain, presentExactlyOnce, presentLatency } from "./pages.ts";
+import { presentBloat, presentScale } from "./pages-growth.ts";
 import { presentOpenWriters, presentWriters } from "./pages-writers.ts";
 import { plotBars } from "./plot.ts";
+import { benchScale } from "./scale.ts";
 import { Stage } from "./stage.ts";
 import type { Say } from "./warm-up.ts";
 import { benchWriters } from "./writers.ts";
@@ -44,6 +47,8 @@ const benches: Readonly<Record<string, Bench>> = {
   latency: bench(benchLatency, presentLatency),
   "open-writers": bench(benchOpenWriters, presentOpenWriters),
   writers: bench(benchWriters, presentWriters),
+  scale: bench(benchScale, presentScale),
+  bloat: bench(benchBloat, presentBloat),
 };
 
 const pages = fileURLToPath(new URL("../../docs/bench/", import.meta.url));

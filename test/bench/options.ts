@@ -13,6 +13,8 @@ export interface BenchOptions {
   readonly events: number;
   readonly aggregates: number;
   readonly payloadBytes: number;
+  /** Rows of the backlogs that are compared with it, where a benchmark does that. */
+  readonly backlogs: readonly number[];
   readonly rounds: number;
   readonly batches: readonly number[];
   /** Events a second, and how long, where latency is measured. */
@@ -33,6 +35,7 @@ const defaults = {
   aggregates: "1000",
   bytes: "300",
   rounds: "3",
+  backlogs: "10000,1000000",
   batches: "100,1000,5000",
   rate: "1000",
   seconds: "15",
@@ -71,6 +74,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
     aggregates: count("aggregates"),
     payloadBytes: count("bytes"),
     rounds: count("rounds"),
+    backlogs: values.backlogs.split(",").map((text) => countOf("--backlogs", text)),
     batches: values.batches.split(",").map((text) => countOf("--batches", text)),
     rate: count("rate"),
     seconds: count("seconds"),

@@ -1,4 +1,4 @@
-/** Processor time of processes, from /proc: what a run costs does not depend on who else is on the machine. */
+/** Processor time and memory of processes, from /proc: what a run costs does not depend on who else is on the machine. */
 import { readdirSync, readFileSync } from "node:fs";
 
 /** `getconf CLK_TCK` on every Linux that Node.js runs on: a tick is 10 ms. */
@@ -50,4 +50,10 @@ export function compilerMicros(pid: number): number {
     if (/^C[12] /.test(name)) sum += usageOf(pid, thread)?.own ?? 0;
   }
   return sum;
+}
+
+/** The most memory that a process has had resident. */
+export function peakMegabytes(pid: number): number {
+  const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+  return Math.round(Number(kilobytes) / 1024);
 }

@@ -1,8 +1,8 @@
-/** One relay, as its users run it, drains one backlog. Its own log says when; /proc says at what cost. */
+/** Relays, as their users run them, drain one backlog. Their own logs say when; /proc says at what cost. */
 import { systemClock } from "../../src/foundation/clock.ts";
 import { type LogLine, RelayProcess } from "../support/relay-process.ts";
 import type { Carrier } from "./latency-run.ts";
-import { processorMicros } from "./processor-time.ts";
+import { peakMegabytes, processorMicros } from "./processor-time.ts";
 import type { Backlog, Place, Stage } from "./stage.ts";
 
 export type Delivery = "at-least-once" | "exactly-once" | "at-most-once";
@@ -16,6 +16,8 @@ export interface DrainFigures {
   readonly firstBatchMs: number;
   readonly eventsPerBatch: number;
   readonly microsPerEvent: { readonly relay: number; readonly postgres: number; readonly kafka: number };
+  /** Resident, of the largest relay at its highest. */
+  readonly peakMegabytes: number;
 }
 
 /** What every measured relay is given; the rest are its defaults. */
@@ -32,35 +34,49 @@ export function relayEnvironment(place: Place, delivery: Delivery): Record<strin
   };
 }
 
-const drainTimeoutMs = 240_000;
+/** Beyond all patience: an event takes some 30 µs, and a start some seconds. */
+const timeoutMs = (events: number) => 240_000 + events / 10;
+
+export interface DrainSettings {
+  readonly delivery: Delivery;
+  readonly batchEventsMax: number;
+  /** Default 1. */
+  readonly relays?: number;
+}
 
 export async function drainWithRelay(
   stage: Stage,
   place: Place,
-  { events }: Backlog,
-  settings: { readonly delivery: Delivery; readonly batchEventsMax: number },
+  { events }: Pick<Backlog, "events">,
+  { delivery, batchEventsMax, relays: count = 1 }: DrainSettings,
 ): Promise<DrainFigures> {
-  const relay = new RelayProcess({
-    ...relayEnvironment(place, settings.delivery),
-    OUTRIDER_BATCH_EVENTS_MAX: String(settings.batchEventsMax),
-  });
+  const environment = {
+    ...relayEnvironment(place, delivery),
+    OUTRIDER_BATCH_EVENTS_MAX: String(batchEventsMax),
+  };
+  const relays = Array.from({ length: count }, () => new RelayProcess(environment));
+  const endAll = (signal: "SIGKILL" | "SIGTERM") => Promise.all(relays.map((relay) => relay.end(signal)));
   const giveUp = new AbortController();
   systemClock
-    .sleep(drainTimeoutMs, giveUp.signal)
-    .then(() => (giveUp.signal.aborted ? undefined : relay.end("SIGKILL")))
+    .sleep(timeoutMs(events), giveUp.signal)
+    .then(() => (giveUp.signal.aborted ? undefined : endAll("SIGKILL")))
     .catch(() => undefined);
+  const micros = () => ({
+    ...stage.processorMicros(),
+    relay: relays.reduce((sum, { pid }) => sum + processorMicros(pid), 0),
+  });
   try {
-    await relay.heard("relay-started");
-    const before = { ...stage.processorMicros(), relay: processorMicros(relay.pid) };
-    let removed = 0;
-    await relay.heard("batch-removed", (line) => {
-      removed += Number(line.events);
-      return removed >= events;
-    });
-    const after = { ...stage.processorMicros(), relay: processorMicros(relay.pid) };
+    await Promise.race(relays.map((relay) => relay.heard("relay-started")));
+    const before = micros();
+    await allRemoved(relays, events);
+    const after = micros();
     const perEvent = (part: "relay" | "postgres" | "kafka") => (after[part] - before[part]) / events;
     return {
-      ...paceOf(relay.lines, events),
+      ...paceOf(
+        relays.flatMap(({ lines }) => lines).sort((a, b) => timeOf(a) - timeOf(b)),
+        events,
+      ),
+      peakMegabytes: Math.max(...relays.map(({ pid }) => peakMegabytes(pid))),
       microsPerEvent: {
         relay: perEvent("relay"),
         postgres: perEvent("postgres"),
@@ -69,8 +85,22 @@ export async function drainWithRelay(
     };
   } finally {
     giveUp.abort();
-    await relay.end("SIGTERM");
+    await endAll("SIGTERM");
   }
+}
+
+/** Resolves when they have removed so many between them; rejects when one of them ends before. */
+function allRemoved(relays: readonly RelayProcess[], events: number): Promise<unknown> {
+  let removed = 0;
+  const heard = relays.map((relay) =>
+    relay.heard("batch-removed", (line) => {
+      removed += Number(line.events);
+      return removed >= events;
+    }),
+  );
+  // Only one of them hears the last batch; the others end with their relays.
+  for (const one of heard) one.catch(() => undefined);
+  return Promise.race(heard);
 }
 
 /** A relay at its defaults that carries events until it is ended. */
@@ -79,7 +109,7 @@ export function carryWithRelay(place: Place, delivery: Delivery): Carrier {
   return { started: relay.heard("relay-started"), end: () => relay.end("SIGTERM") };
 }
 
-type Pace = Omit<DrainFigures, "microsPerEvent">;
+type Pace = Omit<DrainFigures, "microsPerEvent" | "peakMegabytes">;
 
 const timeOf = (line: LogLine | undefined): number => Date.parse(String(line?.time));
 

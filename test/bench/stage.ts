@@ -35,6 +35,8 @@ export interface Backlog {
   readonly events: number;
   readonly aggregates: number;
   readonly payloadBytes: number;
+  /** Every second event is of one more aggregate, which has half of all. Default false. */
+  readonly isHot?: boolean;
 }
 
 export const partitions = 6;
@@ -107,6 +109,11 @@ export class Stage {
     return name;
   }
 
+  /** A filled database that is not needed any more. */
+  async drop(template: string): Promise<void> {
+    await this.ask(`drop database ${template} with (force)`);
+  }
+
   /** A copy of a filled database and an empty topic, for the length of `run`. */
   async within<T>(template: string, run: (place: Place) => Promise<T>): Promise<T> {
     const name = databaseName();
@@ -143,15 +150,15 @@ export class Stage {
 /** Each aggregate's events lie spread over the backlog, as many writers would leave them. */
 export async function insertBacklog(
   client: pg.Client,
-  { aggregates, payloadBytes }: Backlog,
+  { aggregates, payloadBytes, isHot = false }: Backlog,
   first: number,
   last: number,
 ): Promise<void> {
   await client.query(
     `insert into undispatched_events (aggregate_id, event_payload)
-     select 'aggregate-' || n % $3::int, (rpad('{"n":' || n || ',"pad":"', $4::int - 2, 'x') || '"}')::json
+     select case when $5 and n % 2 = 0 then 'hot' else 'aggregate-' || n % $3::int end, (rpad('{"n":' || n || ',"pad":"', $4::int - 2, 'x') || '"}')::json
        from generate_series($1::int, $2::int) as n`,
-    [first, last, aggregates, payloadBytes],
+    [first, last, aggregates, payloadBytes, isHot],
   );
 }
 

@@ -14,6 +14,7 @@ import {
   type Lease,
   type Leases,
   type LeaseTiming,
+  type Renewal,
   roundPauseMs,
   type ShardHolding,
   surplusOf,
@@ -44,7 +45,7 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
   #claimable: ReadonlySet<number> = new Set();
   #claimableTerms = "";
   #claimableUntilMs = 0;
-  #membersCount = 1;
+  #standing: Pick<Renewal, "membersCount" | "rank"> = { membersCount: 1, rank: 0 };
   #othersExpireInMs: number | undefined;
   #running: Promise<void> | undefined;
 
@@ -121,7 +122,7 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
   async round(): Promise<void> {
     try {
       const lost = await this.#renew();
-      const share = fairShare(shardCount, this.#membersCount, this.#unitShards);
+      const share = fairShare(shardCount, this.#standing, this.#unitShards);
       const wanted = share - this.#whole().length;
       const taken = wanted > 0 ? await this.#acquire(wanted) : [];
       this.#surplus.clear();
@@ -145,8 +146,8 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
     const sentAtMs = this.#clock.monotonicMs();
     const asked = [...this.#held.values()];
     this.#othersExpireInMs = undefined;
-    const { renewed, membersCount, othersExpireInMs } = await this.#leases.renew(asked);
-    this.#membersCount = membersCount;
+    const { renewed, membersCount, rank, othersExpireInMs } = await this.#leases.renew(asked);
+    this.#standing = { membersCount, rank };
     this.#othersExpireInMs = othersExpireInMs;
     this.#trust(renewed, sentAtMs);
     const still = new Set(renewed.map(({ shard }) => shard));
@@ -199,6 +200,7 @@ export class LeaseKeeper implements Lifecycle, ShardHolding {
   }
 
   #tell({ taken = [], lost = [], handedBack = [] }: Partial<LeaseChange>): void {
-    this.#onChange({ held: this.#held.size, taken, lost, handedBack, membersCount: this.#membersCount });
+    const { membersCount } = this.#standing;
+    this.#onChange({ held: this.#held.size, taken, lost, handedBack, membersCount });
   }
 }

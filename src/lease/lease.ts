@@ -70,6 +70,8 @@ export interface Renewal {
   readonly renewed: readonly Term[];
   /** Live relays, this one included. */
   readonly membersCount: number;
+  /** How many of them come before this one by name: who is the same for all decides who gets what does not divide. */
+  readonly rank: number;
   /**
    * In how many milliseconds, from the answer on at the latest, the leases of some other relay expire
    * unless it renews them. Undefined when there is no other, or when nobody can tell.
@@ -95,9 +97,18 @@ export function isTrusted(lease: Lease, nowMs: number): boolean {
   return nowMs < lease.trustedUntilMs;
 }
 
-/** Most shards that one of so many relays keeps, in whole units. */
-export function fairShare(shardCount: number, membersCount: number, unitShards = 1): number {
-  return Math.ceil(shardCount / unitShards / Math.max(1, membersCount)) * unitShards;
+/**
+ * Most shards that one of so many relays keeps, in whole units. Together the shares are all shards, exactly: were
+ * they rounded up instead, two of three relays would keep two of four units each, and the third none.
+ */
+export function fairShare(
+  shardCount: number,
+  { membersCount, rank }: Pick<Renewal, "membersCount" | "rank">,
+  unitShards = 1,
+): number {
+  const units = shardCount / unitShards;
+  const whole = Math.floor(units / membersCount);
+  return (whole + (rank < units % membersCount ? 1 : 0)) * unitShards;
 }
 
 /** The shards of units that are not held whole: nothing can be done with them. */

@@ -26,7 +26,7 @@ export class PostgresLeases implements Leases {
   }
 
   async renew(held: readonly Term[]): Promise<Renewal> {
-    const rows = await this.#session.query<[number, number | null, ...(TermRow | [null, null])]>(
+    const rows = await this.#session.query<[number, number, number | null, ...(TermRow | [null, null])]>(
       `with alive as (
          insert into ${this.#members} (member, expires_at)
          values ($1, clock_timestamp() + $2::int * interval '1 millisecond')
@@ -37,10 +37,12 @@ export class PostgresLeases implements Leases {
            from unnest($3::smallint[], $4::bigint[]) as held (shard, term)
           where lease.shard = held.shard and lease.term = held.term and lease.holder = $1
          returning lease.shard, lease.term::text
+       ), others as (
+         select member from ${this.#members} where member <> $1 and expires_at > clock_timestamp()
        )
-       select (select 1 + count(*)::int from ${this.#members} where member <> $1 and expires_at > clock_timestamp()),
+       select (select 1 + count(*)::int from others), (select count(*)::int from others where member < $1),
               (select ceil(extract(epoch from min(last) - clock_timestamp()) * 1000)::int
-                 from (select max(expires_at) as last from ${this.#leases} where holder <> $1 group by holder) as others
+                 from (select max(expires_at) as last from ${this.#leases} where holder <> $1 group by holder) as ends
                 where last > clock_timestamp()),
               renewed.shard, renewed.term
          from (select 1) as once left join renewed on true`,
@@ -48,8 +50,9 @@ export class PostgresLeases implements Leases {
     );
     return {
       membersCount: rows[0]?.[0] ?? 1,
-      othersExpireInMs: rows[0]?.[1] ?? undefined,
-      renewed: rows.flatMap(([, , shard, term]) =>
+      rank: rows[0]?.[1] ?? 0,
+      othersExpireInMs: rows[0]?.[2] ?? undefined,
+      renewed: rows.flatMap(([, , , shard, term]) =>
         shard === null || term === null ? [] : [{ shard, term }],
       ),
     };

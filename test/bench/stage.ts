@@ -86,7 +86,7 @@ export class Stage {
 
   /** Runs one statement as the server's superuser. */
   async ask<Row extends object>(statement: string): Promise<readonly Row[]> {
-    const client = await connect(databaseConfig(this.postgres.url));
+    const client = await connect(databaseConfig(this.postgres.url, { statementTimeoutMs: 3_600_000 }));
     try {
       return (await client.query<Row>(statement)).rows;
     } finally {
@@ -98,7 +98,7 @@ export class Stage {
   async fill(backlog: Backlog, { narrowFence = false } = {}): Promise<string> {
     const name = databaseName();
     await this.ask(`create database ${name} template template0`);
-    const client = await connect(databaseConfig(this.#urlOf(name)));
+    const client = await connect(databaseConfig(this.#urlOf(name), { statementTimeoutMs: 3_600_000 }));
     try {
       await migrate(client, { schema: "public", direction: "up", narrowFence });
       await insertBacklog(client, backlog, 1, backlog.events);

@@ -90,6 +90,15 @@ export function describeLeases(name: string, open: () => Promise<LeasesUnderTest
         expect((await a.renew([])).membersCount).toBe(1);
       }));
 
+    it("ranks the members that are alive, each of them differently", () =>
+      withTwo(async (a, b, expire) => {
+        expect((await a.renew([])).rank).toBe(0);
+        await b.renew([]);
+        expect([(await a.renew([])).rank, (await b.renew([])).rank].sort()).toEqual([0, 1]);
+        await expire();
+        expect((await b.renew([])).rank).toBe(0);
+      }));
+
     it("frees everything at once when a member leaves", () =>
       withTwo(async (a, b) => {
         const ofA = await a.acquire(shardCount);

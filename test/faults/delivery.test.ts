@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 import { describe, expect, it } from "vitest";
 import { decidedRecords } from "../support/decided-records.ts";
-import { boundsUnder, boundTextUnder, shareMax } from "./delivery.ts";
+import { boundsUnder, boundTextUnder, fairShares } from "./delivery.ts";
 import { mergeChapter } from "./fault-docs.ts";
 import { lossesOf } from "./losses.ts";
 import type { RowResult } from "./row.ts";
@@ -71,8 +71,10 @@ describe("a row under another mode", () => {
   });
 
   it("shares groups, not shards", () => {
-    expect([1, 2, 3, 6].map((relays) => shareMax("exactly-once", relays))).toEqual([64, 32, 32, 16]);
-    expect(shareMax("at-least-once", 3)).toBe(22);
+    const of = (relays: number) => fairShares("exactly-once", relays);
+    expect([1, 2, 3, 6].map((relays) => of(relays).max)).toEqual([64, 32, 32, 16]);
+    expect([1, 2, 3, 6].map((relays) => of(relays).min)).toEqual([64, 32, 16, 0]);
+    expect(fairShares("at-least-once", 3)).toEqual({ max: 22, min: 21 });
   });
 });
 

@@ -18,10 +18,14 @@ export function environmentOf(delivery: Delivery): Readonly<Record<string, strin
   };
 }
 
-/** The most shards that one of so many relays may hold: groups are not divided. */
-export function shareMax(delivery: Delivery, relays: number): number {
+/** The most and the fewest shards that one of so many relays should hold: groups are not divided. */
+export function fairShares(
+  delivery: Delivery,
+  relays: number,
+): { readonly max: number; readonly min: number } {
   const unit = delivery === "at-least-once" ? 1 : shardsPerGroup;
-  return Math.ceil(shardCount / unit / relays) * unit;
+  const units = shardCount / unit / relays;
+  return { max: Math.ceil(units) * unit, min: Math.floor(units) * unit };
 }
 
 /** The only duplicates that these modes allow are those that the row calls unavoidable. */

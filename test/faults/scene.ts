@@ -10,7 +10,7 @@ import { preparedDatabase } from "../support/prepared-database.ts";
 import type { Pair } from "../support/standby.ts";
 import { createTopics, uniqueTopic } from "../support/topics.ts";
 import { Crew } from "./crew.ts";
-import { boundsUnder, type Delivery, environmentOf, shareMax } from "./delivery.ts";
+import { boundsUnder, type Delivery, environmentOf, fairShares } from "./delivery.ts";
 import { auditedBy, removedFrom, TopicEvidence } from "./evidence.ts";
 import { History } from "./history.ts";
 import { leaseFaults, secretFaults } from "./hygiene.ts";
@@ -172,13 +172,13 @@ export class Scene {
     return pids.map((pid) => held.get(pid) ?? 0).sort((a, b) => b - a);
   }
 
-  /** Every shard has a holder, and nobody more than a fair share: else a fault might hit an idle relay. */
+  /** Every shard has a holder, and everybody a fair share: else a fault might hit an idle relay. */
   async shared(): Promise<readonly number[]> {
-    const share = shareMax(this.delivery, this.crew.alive.length);
+    const { max, min } = fairShares(this.delivery, this.crew.alive.length);
     return until("the shards are shared fairly", drainMsMax, async () => {
       const held = await this.sharesHeld();
       const isAll = held.reduce((sum, count) => sum + count, 0) === shardCount;
-      return isAll && held.every((count) => count <= share) ? held : undefined;
+      return isAll && held.every((count) => count <= max && count >= min) ? held : undefined;
     });
   }
 

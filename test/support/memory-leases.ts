@@ -55,8 +55,14 @@ export class LeaseTable {
           if (row !== undefined) row.expiresAtMs = expiresAtMs;
           return row !== undefined;
         });
-        const membersCount = [...this.members.values()].filter((until) => until > this.#nowMs()).length;
-        return { renewed, membersCount, othersExpireInMs: this.#othersExpireInMs(member) };
+        const alive = [...this.members].flatMap(([name, until]) => (until > this.#nowMs() ? name : []));
+        const rank = alive.filter((name) => name < member).length;
+        return {
+          renewed,
+          membersCount: alive.length,
+          rank,
+          othersExpireInMs: this.#othersExpireInMs(member),
+        };
       },
       acquire: async (count, unitShards = 1) => {
         answer();

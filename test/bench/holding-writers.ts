@@ -36,9 +36,14 @@ export class HoldingWriters implements Company {
     this.#running = Promise.all(clients.map((client) => this.#write(client)));
   }
 
+  /** Waits until all of it has been carried away: the carrier is ended next, and would leave the last ones behind. */
   async end(): Promise<void> {
     this.#isOver = true;
     await this.#running;
+    const client = await this.#open();
+    while ((await client.query("select from undispatched_events limit 1")).rowCount !== 0)
+      await systemClock.sleep(20);
+    await client.end();
   }
 
   async #open(): Promise<pg.Client> {

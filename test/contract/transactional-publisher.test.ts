@@ -1,5 +1,6 @@
 /** What a publisher of numbered transactions must do: Kafka itself, and the model that unit tests use. */
 import { describe, expect, inject, it } from "vitest";
+import { allGroups } from "../../src/event/shard.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import { KafkaProducer } from "../../src/publisher/kafka-producer.ts";
 import { KafkaProgress } from "../../src/publisher/kafka-progress.ts";
@@ -37,7 +38,7 @@ const soon = { timeout: 10_000 };
 const progressTopic = "outrider-progress";
 
 function kafkaEnd(outboxName: string): KafkaTransactions {
-  const options = { group: 2, groupCount: 8, progressTopic, transactionTimeoutMs: 10_000 };
+  const options = { group: 2, groupCount: allGroups.length, progressTopic, transactionTimeoutMs: 10_000 };
   return new KafkaTransactions(
     kafkaOptions(),
     { ...options, outboxName: async () => outboxName },
@@ -150,7 +151,7 @@ describe("Kafka transactions", () => {
   it("waits for the end of a transaction before it believes a number", async () => {
     repairKafkajs();
     const groupId = uniqueTopic("outbox");
-    const place = { groupId, topic: progressTopic, partition: 2, partitions: 8 };
+    const place = { groupId, topic: progressTopic, partition: 2, partitions: allGroups.length };
     const progress = new KafkaProgress(kafkaOptions(), systemClock);
     expect(await progress.read(place)).toBeNull();
     const make = transactionalMake(`${groupId}-2`, 10_000, systemClock);

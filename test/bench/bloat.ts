@@ -13,7 +13,7 @@ import { type Company, measureLatency } from "./latency-run.ts";
 import { machineMs } from "./machine-clock.ts";
 import type { BenchOptions } from "./options.ts";
 import { carryWithRelay } from "./relay-run.ts";
-import { insertBacklog, type Place, type Stage } from "./stage.ts";
+import { emptied, insertBacklog, type Place, type Stage } from "./stage.ts";
 import { alternate } from "./turns.ts";
 import { type Say, warmUp } from "./warm-up.ts";
 
@@ -45,11 +45,7 @@ export async function benchBloat(stage: Stage, options: BenchOptions, say: Say):
   const { rate, seconds, rounds, events } = options;
   const empty = await stage.fill({ ...options, events: 0 });
   const load = { ...options, eventsPerSecond: rate };
-  await warmUp(stage, say, () =>
-    stage.within(empty, (place) =>
-      measureLatency(place, { ...load, seconds: 20 }, () => carryWithRelay(place, "at-least-once")),
-    ),
-  );
+  await warmUp(stage, say, empty, load, (place) => carryWithRelay(place, "at-least-once"));
   const figures: Record<BloatSide, BloatFigures[]> = { free: [], held: [] };
   for (let round = 0; round < rounds; round += 1) {
     for (const side of alternate(bloatSides, round)) {
@@ -129,7 +125,7 @@ class Vacuum implements Company {
       "select pg_stat_get_dead_tuples('undispatched_events'::regclass)::int as dead",
     );
     const { events } = this.#options;
-    await insertBacklog(asker, { ...this.#options, aggregates: this.#options.aggregates }, -events, -1);
+    await insertBacklog(asker, this.#options, -events, -1);
     const startedMs = machineMs();
     await emptied(asker);
     const eventsPerSecond = (events / (machineMs() - startedMs)) * 1_000;
@@ -167,11 +163,6 @@ async function buffersOfClaim(client: pg.Client): Promise<number> {
   );
   const plan = rows[0]?.["QUERY PLAN"][0].Plan;
   return plan === undefined ? Number.NaN : plan["Shared Hit Blocks"] + plan["Shared Read Blocks"];
-}
-
-async function emptied(client: pg.Client): Promise<void> {
-  while ((await client.query("select from undispatched_events limit 1")).rowCount !== 0)
-    await systemClock.sleep(50);
 }
 
 /** What the first and the last third of the samples have in the middle: it should not have grown. */

@@ -102,11 +102,7 @@ async function latency(
 ): Promise<Record<string, readonly Quantiles[]>> {
   const load = { ...options, eventsPerSecond: options.rate };
   const figures: Record<(typeof modes)[number], Quantiles[]> = { "at-least-once": [], "exactly-once": [] };
-  await warmUp(stage, say, () =>
-    stage.within(empty, (place) =>
-      measureLatency(place, { ...load, seconds: 20 }, () => carryWithRelay(place, "exactly-once")),
-    ),
-  );
+  await warmUp(stage, say, empty, load, (place) => carryWithRelay(place, "exactly-once"));
   for (let round = 0; round < options.rounds; round += 1) {
     for (const mode of alternate(modes, round)) {
       const { ms, eventsPerSecond, duplicates } = await stage.within(empty, (place) =>

@@ -7,7 +7,7 @@ import { systemClock } from "../../src/foundation/clock.ts";
 import { judgeDeliveries, type Truth, type Verdict } from "../support/order.ts";
 import { readTopic } from "../support/topics.ts";
 import type { Company } from "./latency-run.ts";
-import type { Place } from "./stage.ts";
+import { emptied, type Place } from "./stage.ts";
 
 export interface Holding {
   readonly writers: number;
@@ -41,8 +41,7 @@ export class HoldingWriters implements Company {
     this.#isOver = true;
     await this.#running;
     const client = await this.#open();
-    while ((await client.query("select from undispatched_events limit 1")).rowCount !== 0)
-      await systemClock.sleep(20);
+    await emptied(client);
     await client.end();
   }
 

@@ -8,7 +8,7 @@ import type { Quantiles } from "./figures.ts";
 import { quantilesOf } from "./figures.ts";
 import type { Received } from "./latency-reader.ts";
 import type { Load, Written } from "./latency-writer.ts";
-import type { Place } from "./stage.ts";
+import { emptied, type Place } from "./stage.ts";
 
 export interface LatencyFigures {
   /** Milliseconds from the answer to the commit to the consumer's batch. */
@@ -86,8 +86,7 @@ async function prime({ databaseUrl }: Place, carrier: Carrier): Promise<void> {
       [primingEvents],
     );
     if (carrier.carried !== undefined) return await carrier.carried(primingEvents);
-    while ((await client.query("select 1 from undispatched_events limit 1")).rows.length > 0)
-      await systemClock.sleep(20);
+    await emptied(client);
   } finally {
     await client.end();
   }

@@ -38,11 +38,7 @@ export async function benchLatency(stage: Stage, options: BenchOptions, say: Say
   const afterIdleMs: Partial<Record<Side, Quantiles[]>> = nothing();
   const { rate, seconds, eventsPerTransaction, rounds } = options;
   const steady = { ...options, eventsPerSecond: rate };
-  await warmUp(stage, say, () =>
-    stage.within(empty, (place) =>
-      measureLatency(place, { ...steady, seconds: 20 }, () => carriers.relay(place)),
-    ),
-  );
+  await warmUp(stage, say, empty, steady, carriers.relay);
   const sparse = { ...options, eventsPerSecond: idleRate, eventsPerTransaction: 1 };
   for (let round = 0; round < rounds; round += 1) {
     for (const side of alternate(sides, round)) {

@@ -1,7 +1,8 @@
 /**
  * Benchmarks: `npm run bench -- drain | exactly-once | latency | open-writers | writers | scale | bloat
- * [--peers] [--json] [--write]`. Each has its reference beside it, in the same run and turn by turn, because a figure alone says more about the machine than
- * about the relay. The last line is one JSON object with `--json`, else a page to read.
+ * [--peers] [--json] [--write]`. Each has its reference beside it, in the same run and turn by turn, because a
+ * figure alone says more about the machine than about the relay. The last line is one JSON object with `--json`,
+ * else a page to read.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";

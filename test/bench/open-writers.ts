@@ -35,23 +35,19 @@ export async function benchOpenWriters(
   options: BenchOptions,
   say: Say,
 ): Promise<OpenWritersBench> {
-  const { rate, seconds, rounds, aggregates, eventsPerTransaction } = options;
+  const { rate, rounds, aggregates, eventsPerTransaction } = options;
   const holding: Holding = { writers: options.writers, aggregates, holdMs: options.holdMs };
   const plain = await stage.fill({ ...options, events: 0 });
   const narrowed = await stage.fill({ ...options, events: 0 }, { narrowFence: true });
   const templates = { relay: plain, narrowed, loop: plain } as const;
   const untouchedMs = each((): Quantiles[] => []);
   const verdicts = each((): (Verdict & { readonly events: number })[] => []);
-  await warmUp(stage, say, () =>
-    stage.within(plain, (place) =>
-      measureLatency(place, { ...options, eventsPerSecond: rate, seconds: 20 }, () => relay(place)),
-    ),
-  );
+  const load = { ...options, eventsPerSecond: rate };
+  await warmUp(stage, say, plain, load, relay);
   for (let round = 0; round < rounds; round += 1) {
     for (const side of alternate(openWriterSides, round)) {
       const { ms, verdict } = await stage.within(templates[side], async (place) => {
         const company = new HoldingWriters(place, holding);
-        const load = { ...options, eventsPerSecond: rate, seconds };
         const figures = await measureLatency(place, load, () => carriers[side](place), company);
         return { ...figures, verdict: await company.judge() };
       });

@@ -12,6 +12,7 @@ import {
   startKafka,
   startPostgres,
 } from "../../src/environment/environment.ts";
+import { systemClock } from "../../src/foundation/clock.ts";
 import { migrate } from "../../src/outbox/migrator.ts";
 import { connect } from "../../src/outbox/postgres-connection.ts";
 import { databaseConfig } from "../support/migrated-database.ts";
@@ -145,6 +146,12 @@ export class Stage {
     url.pathname = `/${database}`;
     return url.href;
   }
+}
+
+/** Resolves when everything has been carried away. */
+export async function emptied(client: pg.Client): Promise<void> {
+  while ((await client.query("select from undispatched_events limit 1")).rowCount !== 0)
+    await systemClock.sleep(20);
 }
 
 /** Each aggregate's events lie spread over the backlog, as many writers would leave them. */

@@ -4,20 +4,30 @@
  */
 
 import { rounded } from "./figures.ts";
+import { type Carrier, measureLatency } from "./latency-run.ts";
 import { machineMs } from "./machine-clock.ts";
-import type { Stage } from "./stage.ts";
+import type { Place, Stage } from "./stage.ts";
 
 export type Say = (text: string) => void;
 
 /** Share of a core that its compilers may still take. */
 const restingShare = 0.05;
 const roundsMax = 12;
+const roundSeconds = 20;
 
-/** Repeats a load that is not counted until the broker's compilers are done with it. */
-export async function warmUp(stage: Stage, say: Say, load: () => Promise<unknown>): Promise<void> {
+/** Repeats a load that is not counted, on copies of `template`, until the broker's compilers are done with it. */
+export async function warmUp(
+  stage: Stage,
+  say: Say,
+  template: string,
+  load: Parameters<typeof measureLatency>[1],
+  carry: (place: Place) => Carrier,
+): Promise<void> {
   for (let round = 0; round < roundsMax; round += 1) {
     const [beforeMicros, startedMs] = [stage.compilerMicros(), machineMs()];
-    await load();
+    await stage.within(template, (place) =>
+      measureLatency(place, { ...load, seconds: roundSeconds }, () => carry(place)),
+    );
     const share = (stage.compilerMicros() - beforeMicros) / ((machineMs() - startedMs) * 1_000);
     say(`warming up: the broker's compilers took ${rounded(share * 100)} % of a core`);
     if (share <= restingShare) return;

@@ -3,7 +3,15 @@
  * against the relay as it is and once against its broken twin that sees no open writer.
  */
 import { describe, expect, it } from "vitest";
-import { connected, insert, onStage, polls, race, withLooks } from "../support/fence-stage.ts";
+import {
+  connected,
+  insert,
+  onStage,
+  polls,
+  race,
+  twoPhaseClient,
+  withLooks,
+} from "../support/fence-stage.ts";
 
 /** The broken twin: it claims up to the clock, as if nobody were writing. */
 const withoutFence = withLooks(({ clock }) => ({ clock, writers: [] }));
@@ -82,12 +90,7 @@ describe("the fence", () => {
   it("waits for a prepared transaction as for any other", ({ skip }) =>
     onStage(async (stage) => {
       const { database, publisher, ear } = stage;
-      const client = await connected(database.url, "two-phase");
-      const { rows } = await client.query<{ max: string }>(
-        "select current_setting('max_prepared_transactions') as max",
-      );
-      if (rows[0]?.max === "0")
-        skip("this server allows no prepared transactions (max_prepared_transactions = 0)");
+      const client = await twoPhaseClient(database.url, skip);
       await client.query("begin");
       await client.query(insert, ["prepared"]);
       await client.query("prepare transaction 'outrider-test'");

@@ -55,6 +55,17 @@ export async function connected(url: string, name: string): Promise<pg.Client> {
   return client;
 }
 
+/** A client that may prepare transactions; the test is skipped where the server lets nobody do so. */
+export async function twoPhaseClient(url: string, skip: (why: string) => void): Promise<pg.Client> {
+  const client = await connected(url, "two-phase");
+  const { rows } = await client.query<{ max: string }>(
+    "select current_setting('max_prepared_transactions') as max",
+  );
+  if (rows[0]?.max === "0")
+    skip("this server allows no prepared transactions (max_prepared_transactions = 0)");
+  return client;
+}
+
 export const insert = "insert into undispatched_events (aggregate_id, event_payload) values ($1, '{}')";
 
 export type Raced = Verdict & { readonly events: number };

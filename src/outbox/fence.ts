@@ -22,9 +22,12 @@
  * announced nothing holds nothing, as long as nobody can write without announcing: a look that is not sure of
  * it says that each writer may write anywhere.
  *
- * A writer that was open before our first look has no such bound. The start of its transaction will
- * do where this role may see it; otherwise it holds everything. The same goes for a transaction that
- * first shows up as prepared, because some versions give it a new virtual id when it is prepared.
+ * Where this role may see when a writer's transaction began, no row of it is older than that: with short
+ * transactions the fence is then behind the clock by their length, and not by the time between two looks.
+ *
+ * A writer that was open before our first look has no other bound than its start; where that is not to be
+ * seen, it holds everything. So does a transaction that first shows up as prepared, because some versions
+ * give it a new virtual id when it is prepared.
  *
  * A writer that stays open is passed after `holdMs` (policy `bounded`): what it commits then is late,
  * and found by the sweep. The policy `strict` is `holdMs = Infinity`.
@@ -94,7 +97,7 @@ export function readFence(state: FenceState, look: Look, holdMs: number): FenceR
   const passed: HeldWriter[] = [];
   const waitedFor: HeldWriter[] = [];
   for (const writer of look.writers) {
-    const held = hold(state, writer, look.clock, holdMs);
+    const held = hold(state, writer, look, holdMs);
     writers.set(writer.id, held);
     if (!held.isPassed) waitedFor.push(held);
     else if (state.writers.get(writer.id)?.isPassed !== true) passed.push(held);
@@ -125,16 +128,31 @@ function heldBack(clock: Micros, writers: readonly HeldWriter[]): Pick<FenceRead
   return { fence: { open, held }, holder };
 }
 
-function hold(state: FenceState, writer: OpenWriter, clock: Micros, holdMs: number): HeldWriter {
+function hold(state: FenceState, writer: OpenWriter, look: Look, holdMs: number): HeldWriter {
+  const { clock } = look;
   const known = state.writers.get(writer.id);
   const places: readonly Place[] = writer.shards ?? ["everywhere"];
   const isUnbounded = known === undefined && (writer.pid === null || state.lastLook === undefined);
   // Should the database's clock have stepped back since the last look, the lower one is the bound.
-  const fresh = isUnbounded ? Number.NEGATIVE_INFINITY : Math.min(state.lastLook ?? clock, clock);
-  const bounds = new Map(places.map((place) => [place, knownBound(known, place) ?? fresh]));
+  const lastLook = isUnbounded ? Number.NEGATIVE_INFINITY : Math.min(state.lastLook ?? clock, clock);
+  const start = Math.min(startOf(writer, known, look), clock);
+  const bounds = new Map(
+    places.map((place) => [place, Math.max(start, knownBound(known, place) ?? lastLook)]),
+  );
   const seenSince = known === undefined || known.bounds.size === 0 ? clock : known.seenSince;
   const isOverdue = bounds.size > 0 && clock - seenSince > holdMs * 1000;
   return { ...writer, bounds, seenSince, isPassed: known?.isPassed === true || isOverdue };
+}
+
+/**
+ * No row of a transaction is older than its start. The start is that of its backend, read after the locks: the
+ * backend may be in its next transaction by then. Where nothing can be prepared that does no harm, because
+ * the one before has ended and is visible to the claim; else only a start counts that was read while the
+ * transaction was still to be seen with its backend at a later look.
+ */
+function startOf(writer: OpenWriter, known: HeldWriter | undefined, { isTwoPhase }: Look): Micros {
+  const startedAt = isTwoPhase ? known?.startedAt : writer.startedAt;
+  return writer.pid === null ? Number.NEGATIVE_INFINITY : (startedAt ?? Number.NEGATIVE_INFINITY);
 }
 
 /** What earlier looks say of a place; of a shard also what they said while nothing was announced, and the reverse. */
@@ -142,21 +160,4 @@ function knownBound(known: HeldWriter | undefined, place: Place): Micros | undef
   if (known === undefined || known.bounds.size === 0) return undefined;
   if (place === "everywhere") return Math.min(...known.bounds.values());
   return known.bounds.get(place) ?? known.bounds.get("everywhere");
-}
-
-/** Whether nothing at all is known of how old this writer's rows may be. */
-export function isUnbounded({ bounds }: HeldWriter): boolean {
-  return [...bounds.values()].includes(Number.NEGATIVE_INFINITY);
-}
-
-/** Gives writers that had no bound the start of their transactions, where it could be learned. */
-export function boundWriters(state: FenceState, startOf: ReadonlyMap<number, Micros>): FenceState {
-  const writers = new Map(state.writers);
-  for (const [id, writer] of writers) {
-    const start = writer.pid === null ? undefined : startOf.get(writer.pid);
-    if (start === undefined || !isUnbounded(writer)) continue;
-    const bounds = new Map([...writer.bounds].map(([place, bound]) => [place, Math.max(bound, start)]));
-    writers.set(id, { ...writer, bounds });
-  }
-  return { ...state, writers };
 }

@@ -22,6 +22,11 @@ export interface OpenWriter {
   readonly id: string;
   /** The backend's process id; null for a prepared transaction. */
   readonly pid: number | null;
+  /**
+   * Start of the transaction that this backend was in, read after the locks: by then it may be in its next
+   * one. Null when this role may not see it, and for a prepared transaction.
+   */
+  readonly startedAt: Micros | null;
   /** The shards that it has announced to write to, and it writes to no other yet; null: to any of them. */
   readonly shards: readonly number[] | null;
 }
@@ -30,6 +35,8 @@ export interface Look {
   /** The database's clock, taken before the locks were read. */
   readonly clock: Micros;
   readonly writers: readonly OpenWriter[];
+  /** Transactions can be prepared here: they then go on without their backend. */
+  readonly isTwoPhase: boolean;
 }
 
 /** What can be said about an open writer to the person who has to find it. */

@@ -9,6 +9,7 @@
  * A pooler in transaction mode refuses session time-outs in the start-up message. The first refusal
  * switches them off for this pool; the client-side time-out still bounds every statement.
  */
+import { createHash } from "node:crypto";
 import pg from "pg";
 import { messageOf, OutriderError } from "../foundation/errors.ts";
 import { isTlsTrouble } from "../foundation/tls-trouble.ts";
@@ -151,6 +152,19 @@ const asTexts: pg.CustomTypesConfig = {
     type === bytea ? pg.types.getTypeParser(bytea, format) : asItIs,
 };
 
+/** How the driver is to send a statement, and read its answer. */
+type How = Pick<pg.QueryArrayConfig, "name" | "types">;
+
+/** The same for the same text, whoever asks: behind a pooler it may be another relay's that is found. */
+function nameOf(text: string): string {
+  return `outrider_${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
+}
+
+/** No such statement here, another one's of this name is, or its tables have changed since. */
+function isNotKept(error: unknown): boolean {
+  return ["26000", "42P05", "0A000"].includes(sqlstateOf(error) ?? "");
+}
+
 /**
  * A named connection that is opened when needed and thrown away at the first sign of trouble. One
  * statement at a time: callers wait for their turn here, because a statement that waited inside of the
@@ -161,6 +175,8 @@ export class PostgresSession {
   readonly #applicationName: string;
   #client: Promise<pg.Client> | undefined;
   #isClosed = false;
+  /** Whether the other side finds a statement again that it was given before. */
+  #canKeep = true;
   /** Settles when the statement before is done, one way or the other. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -177,9 +193,26 @@ export class PostgresSession {
     return (await this.#run<R>(text, values)).rows;
   }
 
+  /**
+   * Like `query`, for a statement that is asked many times a second and whose plan does not depend on how
+   * full a table is: PostgreSQL keeps what it has parsed and planned. A pooler that hands each statement to
+   * another backend may not find it there; then it is sent whole, from then on.
+   */
+  async queryKept<R extends unknown[]>(text: string, values: readonly unknown[]): Promise<R[]> {
+    if (this.#canKeep) {
+      try {
+        return (await this.#run<R>(text, values, { name: nameOf(text) })).rows;
+      } catch (error) {
+        if (!isNotKept(error)) throw error;
+        this.#canKeep = false;
+      }
+    }
+    return this.query<R>(text, values);
+  }
+
   /** Like `query`, with every column as the text that PostgreSQL sent, save bytea, which becomes bytes. */
   async queryTexts<R extends unknown[]>(text: string, values: readonly unknown[]): Promise<R[]> {
-    return (await this.#run<R>(text, values, asTexts)).rows;
+    return (await this.#run<R>(text, values, { types: asTexts })).rows;
   }
 
   /** Like `query`, for a statement whose answer is the number of rows it touched. */
@@ -190,9 +223,9 @@ export class PostgresSession {
   #run<R extends unknown[]>(
     text: string,
     values: readonly unknown[],
-    types?: pg.CustomTypesConfig,
+    how: How = {},
   ): Promise<pg.QueryArrayResult<R>> {
-    const running = this.#turn.then(() => this.#runNow<R>(text, values, types));
+    const running = this.#turn.then(() => this.#runNow<R>(text, values, how));
     this.#turn = running.catch(() => undefined);
     return running;
   }
@@ -200,12 +233,11 @@ export class PostgresSession {
   async #runNow<R extends unknown[]>(
     text: string,
     values: readonly unknown[],
-    types: pg.CustomTypesConfig | undefined,
+    how: How,
   ): Promise<pg.QueryArrayResult<R>> {
     const client = await this.#open();
     try {
-      const query = { text, values: [...values], rowMode: "array" as const };
-      return await client.query<R>(types === undefined ? query : { ...query, types });
+      return await client.query<R>({ text, values: [...values], rowMode: "array" as const, ...how });
     } catch (error) {
       if (isPlainSqlError(error)) {
         throw new OutriderError("OUTBOX_FAILED", `PostgreSQL refused a statement: ${messageOf(error)}`, {

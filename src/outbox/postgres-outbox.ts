@@ -47,7 +47,14 @@ interface Schema {
 }
 
 /** `shards`: numbers between commas, none in an empty text; null where nobody announces. */
-type LookRow = [clock: string, id: string | null, pid: number | null, shards: string | null];
+type LookRow = [
+  clock: string,
+  id: string | null,
+  pid: number | null,
+  shards: string | null,
+  startedAt: string | null,
+  isTwoPhase: boolean,
+];
 
 const numbersOf = (list: string): number[] => (list === "" ? [] : list.split(",").map(Number));
 
@@ -124,12 +131,15 @@ export class PostgresOutbox implements Outbox {
 
   async look(): Promise<Look> {
     const { text, values } = lookStatement(this.#table);
-    const rows = await this.reader.query<LookRow>(text, values);
+    const rows = await this.reader.queryKept<LookRow>(text, values);
     return {
       clock: Number(rows[0]?.[0]),
-      writers: rows.flatMap(([, id, pid, shards]) =>
-        id === null ? [] : [{ id, pid, shards: shards === null ? null : numbersOf(shards) }],
-      ),
+      writers: rows.flatMap(([, id, pid, shards, startedAt]) => {
+        if (id === null) return [];
+        const start = pid === null || startedAt === null ? null : Number(startedAt);
+        return [{ id, pid, startedAt: start, shards: shards === null ? null : numbersOf(shards) }];
+      }),
+      isTwoPhase: rows[0]?.[5] ?? true,
     };
   }
 
@@ -152,10 +162,10 @@ export class PostgresOutbox implements Outbox {
     const rows = await this.reader.queryTexts<ClaimRow>(
       statementOf(this.#table, await this.#typeOfPayload()),
       [
-        ranges.map(({ shard }) => shard),
-        ranges.map(({ createdAt }) => createdAt),
-        ranges.map(({ seq }) => seq),
-        ranges.map(({ fence }) => isoOfMicros(fence)),
+        plainArray(ranges.map(({ shard }) => shard)),
+        plainArray(ranges.map(({ createdAt }) => createdAt)),
+        plainArray(ranges.map(({ seq }) => seq)),
+        plainArray(ranges.map(({ fence }) => isoOfMicros(fence))),
         limits.eventsPerShardMax,
         limits.eventsMax,
         limits.bytesMax,

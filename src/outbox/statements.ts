@@ -3,9 +3,9 @@
  * is not something a query builder expresses more clearly. What runs rarely is built with Kysely, in
  * `postgres-outbox.ts`.
  *
- * None of them is sent as a *named* prepared statement: a pooler in transaction mode may run the next
- * execution on another backend, and a generic plan made on an empty table would be kept for one with
- * ten million rows.
+ * None of those that read or write the table is sent as a *named* prepared statement: a generic plan made on
+ * an empty table would be kept for one with ten million rows. The look reads no table that grows, and parsing
+ * and planning it would cost more than all the rest of it (0.6 of 1 ms, measured).
  */
 
 /** How json, jsonb and bytea payloads are read: as their exact text, or as their bytes. */
@@ -17,10 +17,10 @@ export function quoteIdentifier(name: string): string {
 }
 
 /**
- * An array of PostgreSQL's, of texts that have neither quotes nor backslashes in them: addresses of rows
- * and uuids. The driver would look at each of their letters.
+ * An array of PostgreSQL's, of what has neither quotes nor backslashes in it: numbers, instants, uuids and
+ * addresses of rows. The driver would look at each of their letters.
  */
-export function plainArray(texts: readonly string[]): string {
+export function plainArray(texts: readonly (string | number)[]): string {
   return texts.length === 0 ? "{}" : `{"${texts.join('","')}"}`;
 }
 
@@ -32,7 +32,9 @@ export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announc
 
 /**
  * The database's clock and every transaction that holds a writer's lock on the outbox, with the shards it has
- * announced; null for them, unless the trigger that announces fires for everybody.
+ * announced; null for them, unless the trigger that announces fires for everybody. For each also the start of
+ * what its backend is at, as far as this role may see it: of the activity only that of writers is read, and
+ * nothing when there are none.
  *
  * One reading of pg_locks serves locks, marks and announcements: read twice, a transaction could end
  * in between and be judged by half of what it held. A row comes even when there is no writer.
@@ -44,7 +46,10 @@ export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announc
 export function lookStatement(table: string): { text: string; values: unknown[] } {
   return {
     text: `select (extract(epoch from statement_timestamp()) * 1000000)::bigint::text,
-       writer.virtualtransaction, writer.pid, case when once.announces then coalesce(writer.shards, '') end
+       writer.virtualtransaction, writer.pid, case when once.announces then coalesce(writer.shards, '') end,
+       (select (extract(epoch from xact_start) * 1000000)::bigint::text
+          from pg_catalog.pg_stat_get_activity(coalesce(writer.pid, 0))),
+       current_setting('max_prepared_transactions') <> '0'
   from (select exists (
           select from pg_catalog.pg_trigger
            where tgrelid = to_regclass($1) and tgname = $5 and tgenabled = 'A') as announces) as once

@@ -56,7 +56,8 @@ export class KafkaCalls {
     try {
       return await Promise.race([settled, late]);
     } finally {
-      ended.abort();
+      // A reason of our own: for the usual one an exception with its stack would be made each time.
+      ended.abort("settled");
     }
   }
 }

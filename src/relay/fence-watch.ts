@@ -1,12 +1,10 @@
 /** Takes looks, folds them into the fence, and names the writers that hold it. */
 import type { Micros } from "../event/position.ts";
 import {
-  boundWriters,
   type Fence,
   type FenceReading,
   type FenceState,
   type HeldWriter,
-  isUnbounded,
   readFence,
   unseen,
 } from "../outbox/fence.ts";
@@ -54,11 +52,7 @@ export class FenceWatch {
 
   async #take(): Promise<FenceMark> {
     const look = await this.#outbox.look();
-    let reading = readFence(this.#state, look, this.#timing.fenceHoldMs);
-    if (reading.holder !== undefined && isUnbounded(reading.holder)) {
-      const bounded = boundWriters(reading.state, await this.#startsOf(reading.state));
-      reading = { ...readFence(bounded, look, this.#timing.fenceHoldMs), passed: reading.passed };
-    }
+    const reading = readFence(this.#state, look, this.#timing.fenceHoldMs);
     this.#state = reading.state;
     await this.#tell(reading, look.clock);
     return { fence: reading.fence, isQuiet: reading.isQuiet, clock: look.clock };
@@ -68,14 +62,6 @@ export class FenceWatch {
   forget(): void {
     this.#state = unseen;
     this.#named.clear();
-  }
-
-  async #startsOf(state: FenceState): Promise<Map<number, Micros>> {
-    const pids = [...state.writers.values()].flatMap(({ pid }) => (pid === null ? [] : [pid]));
-    const descriptions = pids.length === 0 ? [] : await this.#outbox.describeWriters(pids);
-    return new Map(
-      descriptions.flatMap(({ pid, startedAt }) => (startedAt === null ? [] : [[pid, startedAt]])),
-    );
   }
 
   async #tell({ holder, passed, state }: FenceReading, clock: Micros): Promise<void> {

@@ -83,11 +83,15 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         expect((await claimAll(outbox)).events).toEqual([]);
         const [described] = await outbox.describeWriters([look.writers[0]?.pid ?? -1]);
         expect(described?.startedAt ?? 0).toBeLessThanOrEqual(look.clock);
+        const { startedAt = null } = look.writers[0] ?? {};
+        expect(startedAt).not.toBeNull();
         await transaction.commit();
         expect((await outbox.look()).writers).toEqual([]);
         const { events } = await claimAll(outbox);
         expect(events.map(({ eventId }) => eventId)).toEqual([id]);
-        expect(microsOfIso(events[0]?.createdAt ?? "")).toBeLessThan((await outbox.look()).clock);
+        const createdAt = microsOfIso(events[0]?.createdAt ?? "");
+        expect(createdAt).toBeLessThan((await outbox.look()).clock);
+        expect(startedAt).toBeLessThanOrEqual(createdAt);
       }));
 
     it("says which shards an open writer has announced, where writers announce", () =>

@@ -60,8 +60,7 @@ const control: Mutant = { name: "nothing taken out", harm: cutOff };
 const mutants: readonly Mutant[] = [
   {
     name: "the look sees no open writer",
-    outbox: (outbox) =>
-      changed(outbox, { look: async () => ({ clock: (await outbox.look()).clock, writers: [] }) }),
+    outbox: (outbox) => changed(outbox, { look: async () => ({ ...(await outbox.look()), writers: [] }) }),
     harm: noHarm,
   },
   {

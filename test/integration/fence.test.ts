@@ -14,7 +14,17 @@ import {
 } from "../support/fence-stage.ts";
 
 /** The broken twin: it claims up to the clock, as if nobody were writing. */
-const withoutFence = withLooks(({ clock }) => ({ clock, writers: [] }));
+const withoutFence = withLooks((look) => ({ ...look, writers: [] }));
+
+/** A server on which nothing can be prepared, as most are: what a look reads of starts counts at once. */
+const onePhase = withLooks((look) => ({ ...look, isTwoPhase: false }));
+
+/** The broken twin: every writer seems to have begun this moment. */
+const withYoungWriters = withLooks((look) => ({
+  ...look,
+  isTwoPhase: false,
+  writers: look.writers.map((writer) => ({ ...writer, startedAt: look.clock })),
+}));
 
 describe("the fence", () => {
   for (const narrowFence of [false, true]) {
@@ -30,6 +40,17 @@ describe("the fence", () => {
       expect(bare.inversions).toBeGreaterThan(100);
     });
   }
+
+  it("keeps order by the starts of transactions alone; its twin that believes them younger does not", async () => {
+    const seed = Math.floor(Math.random() * 1e6);
+    const fenced = await race(seed, { twist: onePhase });
+    const young = await race(seed, { twist: withYoungWriters });
+    console.log(
+      `seed ${seed}: ${fenced.inversions} inversions; with writers believed younger ${young.inversions}`,
+    );
+    expect(fenced).toMatchObject({ missing: 0, phantom: 0, inversions: 0, duplicates: 0 });
+    expect(young.inversions).toBeGreaterThan(100);
+  });
 
   it("names a writer that stays open, and lets everything flow when it ends", () =>
     onStage(

@@ -19,9 +19,9 @@ import {
 import { openOutbox } from "../support/migrated-database.ts";
 
 /** The broken twin: it believes that writers announce, and does not read what. */
-const unread = withLooks(({ clock, writers }) => ({
-  clock,
-  writers: writers.map((writer) => ({ ...writer, shards: writer.shards && [] })),
+const unread = withLooks((look) => ({
+  ...look,
+  writers: look.writers.map((writer) => ({ ...writer, shards: writer.shards && [] })),
 }));
 
 const narrow = { narrowFence: true } as const;

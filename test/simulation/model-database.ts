@@ -71,6 +71,8 @@ export class ModelDatabase {
   readonly blocks = new Map<string, BlockRecord>();
   /** While true, nothing is carried out and nothing is answered. */
   isAway = false;
+  /** Some of its transactions will be prepared. */
+  readonly isTwoPhase: boolean;
   /** Whether writers announce their shards. */
   readonly #announces: boolean;
   readonly #nowUs: () => number;
@@ -82,8 +84,13 @@ export class ModelDatabase {
   #seq = 0;
   #ids = 0;
 
-  constructor(nowUs: () => number, leaseTtlMs: number, announces: boolean) {
+  constructor(
+    nowUs: () => number,
+    leaseTtlMs: number,
+    { announces, isTwoPhase }: { readonly announces: boolean; readonly isTwoPhase: boolean },
+  ) {
     this.#announces = announces;
+    this.isTwoPhase = isTwoPhase;
     this.#nowUs = nowUs;
     this.leases = new LeaseTable(() => nowUs() / 1000, leaseTtlMs);
   }
@@ -224,13 +231,29 @@ export class ModelDatabase {
     return String(this.#seq);
   }
 
-  /** The second half of a look: the locks as they are at this moment. */
+  /** The second part of a look: the locks as they are at this moment. */
   get writers(): OpenWriter[] {
     return [...this.#open].map(({ id, pid, isPrepared, shards }) => ({
       id,
       pid: isPrepared ? null : pid,
+      startedAt: null,
       shards: this.#announces ? [...shards] : null,
     }));
+  }
+
+  /** The third: when that began which their backends are in by now; at worst the next transaction, this moment. */
+  started(writers: readonly OpenWriter[]): OpenWriter[] {
+    return writers.map((writer) => {
+      if (writer.pid === null) return writer;
+      const own = this.#named.get(writer.id);
+      const isThere = own !== undefined && this.#open.has(own) && !own.isPrepared;
+      return { ...writer, startedAt: isThere ? own.startedAt : this.clock };
+    });
+  }
+
+  /** When the statement began that wrote its last row. */
+  lastStatementOf(writerId: string): Micros | null {
+    return this.#named.get(writerId)?.rows.at(-1)?.at ?? null;
   }
 
   describe(pids: readonly number[]): WriterDescription[] {

@@ -16,7 +16,7 @@ function world(announces = false): {
   close(): void;
 } {
   const time = new VirtualTime();
-  const database = new ModelDatabase(() => time.nowUs, ttlMs, announces);
+  const database = new ModelDatabase(() => time.nowUs, ttlMs, { announces, isTwoPhase: false });
   let isOpen = true;
   const beat = () => {
     time.touch();

@@ -38,8 +38,9 @@ export const unreadAnnouncements: Mutant = {
     parts.outbox = {
       ...outbox,
       look: async () => {
-        const { clock, writers } = await outbox.look();
-        return { clock, writers: writers.map((writer) => ({ ...writer, shards: writer.shards && [] })) };
+        const look = await outbox.look();
+        const writers = look.writers.map((writer) => ({ ...writer, shards: writer.shards && [] }));
+        return { ...look, writers };
       },
     };
   },
@@ -53,10 +54,39 @@ export const clockAfterLocks: Mutant = {
     parts.outbox = {
       ...outbox,
       look: async () => {
-        const { writers } = await outbox.look();
-        return { writers, clock: ports.database.clock };
+        const look = await outbox.look();
+        return { ...look, clock: ports.database.clock };
       },
     };
+  },
+};
+
+export const startOfStatement: Mutant = {
+  name: "start of the statement, not of the transaction",
+  fault: "a writer's rows are believed to be no older than the statement that it was last seen in",
+  mutate(parts, { ports }) {
+    const { outbox } = parts;
+    parts.outbox = {
+      ...outbox,
+      look: async () => {
+        const look = await outbox.look();
+        const writers = look.writers.map((writer) => ({
+          ...writer,
+          startedAt: ports.database.lastStatementOf(writer.id),
+        }));
+        return { ...look, writers };
+      },
+    };
+  },
+};
+
+export const startOfAnother: Mutant = {
+  name: "start of the transaction after it",
+  fault:
+    "a transaction is prepared while a look is taken, and what its backend began then counts as its start",
+  mutate(parts) {
+    const { outbox } = parts;
+    parts.outbox = { ...outbox, look: async () => ({ ...(await outbox.look()), isTwoPhase: false }) };
   },
 };
 

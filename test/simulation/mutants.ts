@@ -17,6 +17,8 @@ import {
   ownClock,
   persistedCursor,
   skipLocked,
+  startOfAnother,
+  startOfStatement,
   unreadAnnouncements,
   unsettledSweep,
 } from "./mutants-of-reading.ts";
@@ -28,6 +30,8 @@ export const mutants: readonly Mutant[] = [
   noFence,
   unreadAnnouncements,
   clockAfterLocks,
+  startOfStatement,
+  startOfAnother,
   skipLocked,
   twoBatchesAtOnce,
   laneGoesOn,

@@ -55,8 +55,13 @@ export function simulatedOutbox(parts: PortParts, watch: OutboxWatch): Outbox {
     look: () =>
       statement("read", (reply) => {
         const clock = database.clock;
-        // The clock is read first, then the locks: transactions begin and end in between.
-        time.after(process.latencyUs() / 4, () => reply({ clock, writers: database.writers }));
+        // The clock is read first, then the locks, then the starts: transactions begin and end in between.
+        time.after(process.latencyUs() / 4, () => {
+          const { writers, isTwoPhase } = database;
+          time.after(process.latencyUs() / 4, () =>
+            reply({ clock, writers: database.started(writers), isTwoPhase }),
+          );
+        });
       }),
     describeWriters: (pids) => statement("read", (reply) => reply(database.describe(pids))),
     claim: (request) =>

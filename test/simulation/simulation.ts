@@ -55,7 +55,10 @@ class Simulation {
 
   constructor(scenario: Scenario, mutant: Mutant | undefined) {
     this.#scenario = scenario;
-    this.#database = new ModelDatabase(() => this.#time.nowUs, leaseTiming.leaseTtlMs, scenario.isNarrow);
+    this.#database = new ModelDatabase(() => this.#time.nowUs, leaseTiming.leaseTtlMs, {
+      announces: scenario.isNarrow,
+      isTwoPhase: scenario.transactions.some(({ end }) => end === "prepare"),
+    });
     this.#watch = new Watch(this.#database, attemptsMax);
     this.#broker = new ModelBroker(this.#watch.appended);
     this.#watch.observe(this.#broker);

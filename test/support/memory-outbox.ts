@@ -178,12 +178,13 @@ export class MemoryOutbox implements Outbox {
     this.#answer();
     this.calls.look += 1;
     const clock = this.#tick();
-    const writers = [...this.#writers].map(([id, { pid, shards }]) => ({
+    const writers = [...this.#writers].map(([id, { pid, startedAt, shards }]) => ({
       id,
       pid,
+      startedAt,
       shards: this.announces ? [...shards] : null,
     }));
-    return { clock, writers };
+    return { clock, writers, isTwoPhase: false };
   }
 
   async describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]> {

@@ -90,6 +90,12 @@ export class TransactionDesk implements ProducerDesk {
     await transaction.commit();
   }
 
+  async abort(): Promise<void> {
+    const transaction = this.#transaction;
+    this.#transaction = undefined;
+    await transaction?.abort();
+  }
+
   disconnect(): Promise<void> {
     return this.#producer.disconnect();
   }

@@ -117,7 +117,11 @@ export class KafkaTransactions implements TransactionalPublisher {
     return { sendable, report: draft.finish() };
   }
 
-  async commit(number: number, sendable: readonly Message[]): Promise<CommitOutcome> {
+  async commit(
+    number: number,
+    sendable: readonly Message[],
+    mayCommit: () => Promise<boolean>,
+  ): Promise<CommitOutcome> {
     const { place, producers } = await this.#name();
     const producer = producers.inUse;
     const queue = sendable.length === 0 ? [] : this.#routed?.queue;
@@ -133,6 +137,12 @@ export class KafkaTransactions implements TransactionalPublisher {
     ]);
     if (failure !== undefined) return failure;
     if ("trouble" in recorded) return aborted(recorded.trouble);
+    if (!(await mayCommit())) {
+      // Readers wait behind an open transaction; and after an abort this producer is not to be used again.
+      await producer.ask("abort", (desk) => desk.abort());
+      await producers.discard();
+      return aborted("it may not be committed");
+    }
     const ended = await producer.ask("commit", (desk) => desk.commit());
     if ("trouble" in ended) return { kind: "unknown", trouble: troubleOf(ended.trouble) };
     this.#router.forgetAll();

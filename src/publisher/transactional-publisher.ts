@@ -42,8 +42,15 @@ export interface TransactionalPublisher {
    */
   takeOver(): Promise<Progress | null>;
   prepare(messages: readonly Message[]): Promise<Prepared>;
-  /** One transaction: these messages, and this number, which is larger than every one before. */
-  commit(number: number, sendable: readonly Message[]): Promise<CommitOutcome>;
+  /**
+   * One transaction: these messages, and this number, which is larger than every one before. `mayCommit` is
+   * asked once all of it is sent, and waited for; on a no nothing of it will ever be visible.
+   */
+  commit(
+    number: number,
+    sendable: readonly Message[],
+    mayCommit: () => Promise<boolean>,
+  ): Promise<CommitOutcome>;
   /** Resolves when nothing of it runs any more. Idempotent. */
   close(): Promise<void>;
 }

@@ -3,8 +3,11 @@
  * number, published in one Kafka transaction together with that number, and its rows are deleted in the
  * same statement that writes the next batch down:
  *
- *     PostgreSQL   enter N, delete rows of N-1 ─┐            ┌─ enter N+1, delete rows of N ─┐
- *     Kafka                                     └─ commit N ─┘                               └─ …
+ *     PostgreSQL   enter N, delete rows of N-1 ─┐            enter N+1, delete rows of N ─┐
+ *     Kafka        send N ──────────────────────┴─ commit N  send N+1 ────────────────────┴─ commit N+1 …
+ *
+ * The batch is sent while it is written down, and committed when both are done: as long as a transaction is
+ * open, nothing of it is visible, and whoever takes over aborts it. What is committed is on file.
  *
  * After anything but a clean commit nobody knows whether N is in Kafka, so nothing is believed and
  * everything is asked for again, in an order of which no step may move:
@@ -18,11 +21,19 @@
  */
 import type { Progress, Rejection } from "../event/delivery.ts";
 import type { Message } from "../event/message.ts";
-import { OutriderError } from "../foundation/errors.ts";
-import type { BatchBook, Page, Seat, SettledBatch } from "../outbox/batch-book.ts";
+import { messageOf, OutriderError } from "../foundation/errors.ts";
+import type { Batch, BatchBook, Page, Seat, SettledBatch } from "../outbox/batch-book.ts";
 import type { CommitOutcome, TransactionalPublisher } from "../publisher/transactional-publisher.ts";
 import { beforeRejected, keepEvents, withinShards } from "./lanes.ts";
-import { awaitBroker, insist, type Line, type LineOwner, type LineParts, type LineTotals } from "./line.ts";
+import {
+  awaitBroker,
+  insist,
+  isOutboxTrouble,
+  type Line,
+  type LineOwner,
+  type LineParts,
+  type LineTotals,
+} from "./line.ts";
 import { Outage } from "./outage.ts";
 import { type Failures, PublishedBatch } from "./published-batch.ts";
 
@@ -39,11 +50,17 @@ export interface ExactlyOnceParts extends LineParts {
 /** However slow the last transaction was: waiting for events must not become what makes them late. */
 const gatherMaxMs = 50;
 
+/** Of what the last transaction took: a longer pause costs more than the transactions that it spares. */
+const gatherShare = 0.5;
+
+/** Whether a batch is on file now; with trouble, nobody knows. */
+type Entry = "entered" | "not ours" | { readonly trouble: string };
+
 /** A batch that was handed to Kafka: committed, certainly not, or ours to know no more. */
 type Fate = "committed" | "lost" | { readonly rejections: readonly Rejection[] };
 
 export class ExactlyOnceLine implements Line {
-  /** As long as the last transaction took. */
+  /** Half as long as the last transaction took. */
   gatherMs = 0;
   readonly #parts: ExactlyOnceParts;
   readonly #owner: LineOwner;
@@ -131,7 +148,7 @@ export class ExactlyOnceLine implements Line {
 
   /** The first use of this group, or Kafka forgot an old number with nothing open: from now on it has one. */
   async #beginCount(): Promise<boolean> {
-    const outcome = await this.#parts.publisher.commit(this.#number, []);
+    const outcome = await this.#parts.publisher.commit(this.#number, [], async () => true);
     if (outcome.kind === "committed") return true;
     await this.#brokerOutage.wait(outcome.trouble, this.#owner.signal);
     return false;
@@ -179,21 +196,23 @@ export class ExactlyOnceLine implements Line {
   }
 
   async #transact(sendable: readonly Message[]): Promise<Fate> {
-    const { clock, publisher, book } = this.#parts;
+    const { clock, publisher } = this.#parts;
     const seat = this.#seat;
     if (seat === undefined) return "lost";
     const number = this.#number + 1;
     const rows = sendable.map(({ event }) => event);
-    const settled = this.#settled;
-    const enter = () => book.enter(seat, { number, rows }, settled);
-    const removed = await insist(enter, this.#bookOutage, this.#owner.signal);
-    if (removed === undefined || removed === null) return this.#lose();
-    this.#number = number;
-    this.#settled = null;
-    this.#noteRemoved(settled, removed);
     const startedMs = clock.monotonicMs();
-    const outcome = await publisher.commit(number, sendable);
-    this.gatherMs = Math.min(clock.monotonicMs() - startedMs, gatherMaxMs);
+    const entering = this.#enter(seat, { number, rows });
+    // What it rejects with is thrown below; until then nobody may wait for it.
+    entering.catch(() => undefined);
+    const outcome = await publisher.commit(number, sendable, async () => (await entering) === "entered");
+    const entry = await entering;
+    if (entry === "not ours") return this.#lose();
+    if (entry !== "entered") {
+      await this.#bookOutage.wait(entry.trouble, this.#owner.signal);
+      return (await this.takeOver()) ? { rejections: [] } : this.#lose();
+    }
+    this.gatherMs = Math.min((clock.monotonicMs() - startedMs) * gatherShare, gatherMaxMs);
     if (outcome.kind === "committed") {
       this.#settled = { number, rows, progress: outcome.progress };
     } else {
@@ -209,6 +228,24 @@ export class ExactlyOnceLine implements Line {
     if (isCommitted) return "committed";
     if (this.#seat === undefined) return "lost";
     return { rejections: outcome.kind === "aborted" ? outcome.rejections : [] };
+  }
+
+  /** One attempt, because readers wait behind an open transaction: what it left behind, a takeover finds out. */
+  async #enter(seat: Seat, batch: Batch): Promise<Entry> {
+    const settled = this.#settled;
+    let removed: number | null;
+    try {
+      removed = await this.#parts.book.enter(seat, batch, settled);
+    } catch (error) {
+      if (!isOutboxTrouble(error)) throw error;
+      return { trouble: messageOf(error) };
+    }
+    if (removed === null) return "not ours";
+    this.#bookOutage.end();
+    this.#number = batch.number;
+    this.#settled = null;
+    this.#noteRemoved(settled, removed);
+    return "entered";
   }
 
   #lose(): "lost" {

@@ -68,6 +68,8 @@ async function onModel(): Promise<Given> {
   return { a: end(), b: end(), topic: "t", committed: async () => [...kafka.committed] };
 }
 
+const always = async () => true;
+
 const idsOf = (messages: readonly { event: { eventId: string } }[]) =>
   messages.map(({ event }) => event.eventId);
 
@@ -77,7 +79,7 @@ async function publish(
   messages: ReturnType<typeof aMessage>[],
 ) {
   const { sendable } = await publisher.prepare(messages);
-  return publisher.commit(number, sendable);
+  return publisher.commit(number, sendable, always);
 }
 
 for (const [name, open] of Object.entries({ model: onModel, Kafka: onKafka })) {
@@ -85,7 +87,7 @@ for (const [name, open] of Object.entries({ model: onModel, Kafka: onKafka })) {
     it("keeps the number together with the events", async () => {
       const { a, b, topic, committed } = await open();
       expect(await a.takeOver()).toBeNull();
-      expect(await a.commit(0, [])).toMatchObject({ kind: "committed", progress: { number: 0 } });
+      expect(await a.commit(0, [], always)).toMatchObject({ kind: "committed", progress: { number: 0 } });
       const first = [1, 2, 3].map((n) => aMessage({ topic, aggregateId: `a${n % 2}` }));
       const second = [aMessage({ topic, aggregateId: "a1" })];
       expect(await publish(a, 1, first)).toMatchObject({ kind: "committed", progress: { number: 1 } });
@@ -97,15 +99,30 @@ for (const [name, open] of Object.entries({ model: onModel, Kafka: onKafka })) {
       await Promise.all([a.close(), b.close()]);
     });
 
+    it("commits nothing that it may not commit, and has to be taken over then", async () => {
+      const { a, b, topic, committed } = await open();
+      await a.takeOver();
+      await a.commit(0, [], always);
+      const refused = [aMessage({ topic, aggregateId: "a" })];
+      const { sendable } = await a.prepare(refused);
+      expect(await a.commit(1, sendable, async () => false)).toMatchObject({ kind: "aborted" });
+      expect((await a.commit(2, [], always)).kind, "a spent producer stays spent").toBe("aborted");
+      expect(await b.takeOver()).toMatchObject({ number: 0 });
+      const theirs = [aMessage({ topic, aggregateId: "a" })];
+      expect(await publish(b, 1, theirs)).toMatchObject({ kind: "committed" });
+      await expect.poll(committed, soon).toEqual(idsOf(theirs));
+      await Promise.all([a.close(), b.close()]);
+    });
+
     it("lets nobody commit who was taken over", async () => {
       const { a, b, topic, committed } = await open();
       await a.takeOver();
-      await a.commit(0, []);
+      await a.commit(0, [], always);
       const mine = [aMessage({ topic, aggregateId: "a" })];
       const { sendable } = await a.prepare(mine);
       expect(await b.takeOver()).toMatchObject({ number: 0 });
-      expect((await a.commit(1, sendable)).kind).not.toBe("committed");
-      expect((await a.commit(1, [])).kind, "a spent producer stays spent").toBe("aborted");
+      expect((await a.commit(1, sendable, always)).kind).not.toBe("committed");
+      expect((await a.commit(1, [], always)).kind, "a spent producer stays spent").toBe("aborted");
       const theirs = [aMessage({ topic, aggregateId: "a" })];
       expect(await publish(b, 1, theirs)).toMatchObject({ kind: "committed" });
       await expect.poll(committed, soon).toEqual(idsOf(theirs));
@@ -118,7 +135,7 @@ describe("Kafka transactions", () => {
   it("isolates the one event that is too large, and commits the others without it", async () => {
     const { a, topic, committed } = await onKafka({ "max.message.bytes": "2000" });
     await a.takeOver();
-    await a.commit(0, []);
+    await a.commit(0, [], always);
     const large = aMessage({ topic, aggregateId: "large", value: "x".repeat(5_000) });
     const small = Array.from({ length: 5 }, (_, n) => aMessage({ topic, aggregateId: `small-${n}` }));
     let number = 0;

@@ -22,6 +22,7 @@ class DeskBefore extends TransactionDesk {
   override sendBatch: ProducerDesk["sendBatch"] = (batch) => this.inner.sendBatch(batch);
   override record: TransactionDesk["record"] = (place, number) => this.inner.record(place, number);
   override commit = () => this.inner.commit();
+  override abort = () => this.inner.abort();
   override disconnect = () => this.inner.disconnect();
 }
 

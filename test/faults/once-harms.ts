@@ -72,12 +72,12 @@ class CommitGate {
 
   readonly before: NonNullable<Change["publisher"]> = (real, { place }) =>
     changed(real, {
-      commit: async (number, sendable) => {
-        if (!this.isArmed || sendable.length === 0) return real.commit(number, sendable);
+      commit: async (number, sendable, mayCommit) => {
+        if (!this.isArmed || sendable.length === 0) return real.commit(number, sendable, mayCommit);
         this.isArmed = false;
         this.#catch(place.partition);
         await this.#opened;
-        return real.commit(number, sendable).finally(this.#pass);
+        return real.commit(number, sendable, mayCommit).finally(this.#pass);
       },
     });
 }

@@ -83,8 +83,13 @@ export function modelPublisher({
       sendable: messages,
       report: { acks: [], rejections: [], unknowns: [], held: [] },
     }),
-    commit: async (number: number, sendable: readonly Message[]) => {
-      if (epoch === undefined) return { kind: "aborted", isRefused: false, rejections: [], trouble: "spent" };
+    commit: async (number: number, sendable: readonly Message[], mayCommit: () => Promise<boolean>) => {
+      const aborted = { kind: "aborted", isRefused: false, rejections: [] } as const;
+      if (epoch === undefined) return { ...aborted, trouble: "spent" };
+      if (!(await mayCommit())) {
+        epoch = undefined;
+        return { ...aborted, trouble: "it may not be committed" };
+      }
       const events = sendable.map(({ event }) => event.eventId);
       const outcome = kafka.commit({ epoch, number, events }, sendable.length === 0 ? "done" : nextFate());
       if (outcome.kind !== "committed") epoch = undefined;

@@ -117,6 +117,12 @@ export interface Outbox {
    * The cheapest question of all: an idle relay asks nothing else.
    */
   peek(): Promise<string | null>;
+  /**
+   * Waits at the server, on a session that reads and writes nothing else meanwhile than removals and searches,
+   * until the mark is another one, which it then answers: looked at every `everyMs`, for `forMs` at most. Null
+   * when this cannot be waited for here.
+   */
+  awaitChange(mark: string, everyMs: number, forMs: number): Promise<string | null>;
   look(): Promise<Look>;
   /** What this role may see of the given backends; those that are gone are left out. */
   describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]>;

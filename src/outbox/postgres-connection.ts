@@ -100,6 +100,9 @@ function isUnknownParameter(thrown: unknown): boolean {
   return /unsupported startup parameter/i.test(messageOf(thrown));
 }
 
+/** Connections whose other side refused a start-up parameter, as poolers in transaction mode do. */
+const pooled = new WeakSet<pg.Client>();
+
 /**
  * One connection, with session time-outs where the other side allows them.
  * @throws OutriderError OUTBOX_UNAVAILABLE or OUTBOX_REFUSED.
@@ -111,7 +114,9 @@ export async function connect(config: DatabaseConfig, applicationName = "outride
     if (!isUnknownParameter(error)) throw connectionError(error);
   }
   try {
-    return await connectWith(config, applicationName, false);
+    const client = await connectWith(config, applicationName, false);
+    pooled.add(client);
+    return client;
   } catch (error) {
     throw connectionError(error);
   }
@@ -218,6 +223,14 @@ export class PostgresSession {
   /** Like `query`, for a statement whose answer is the number of rows it touched. */
   async execute(text: string, values: readonly unknown[]): Promise<number> {
     return (await this.#run(text, values)).rowCount ?? 0;
+  }
+
+  /**
+   * Whether the other side seems to be a pooler in transaction mode.
+   * @throws OutriderError OUTBOX_UNAVAILABLE or OUTBOX_REFUSED.
+   */
+  async isPooled(): Promise<boolean> {
+    return pooled.has(await this.#open());
   }
 
   #run<R extends unknown[]>(

@@ -32,12 +32,14 @@ import {
   claimStatement,
   headStatement,
   lookStatement,
+  markStatement,
   type PayloadType,
   plainArray,
   quoteIdentifier,
   removeByKeyStatement,
   removeStatement,
   searchStatement,
+  vigilStatement,
 } from "./statements.ts";
 
 /** The tables as Kysely types them; only the columns that its statements name. */
@@ -122,10 +124,20 @@ export class PostgresOutbox implements Outbox {
 
   async peek(): Promise<string | null> {
     if (this.#sequence === null) return null;
-    // The first value of all changes nothing but is_called. No parameters: the simple protocol is cheaper.
-    const [row] = await this.reader.query<[string]>(
-      `select concat(last_value, is_called) from ${this.#sequence}`,
-    );
+    // No parameters: the simple protocol is cheaper.
+    const [row] = await this.reader.query<[string]>(markStatement(this.#sequence));
+    return row?.[0] ?? null;
+  }
+
+  async awaitChange(mark: string, everyMs: number, forMs: number): Promise<string | null> {
+    // Behind a pooler it would keep a backend from everybody else.
+    if (this.#sequence === null || (await this.#remover.isPooled())) return null;
+    const steps = Math.max(1, Math.round(forMs / everyMs));
+    const [row] = await this.#remover.queryKept<[string]>(vigilStatement(this.#sequence), [
+      mark,
+      everyMs / 1_000,
+      steps,
+    ]);
     return row?.[0] ?? null;
   }
 

@@ -13,14 +13,22 @@ export interface PollLimits {
 }
 
 /**
- * The pause after a poll. `idlePolls` counts the polls in a row that found nothing. The pause doubles
- * up to its maximum; jitter keeps a fleet from polling in step after a common start.
+ * The pause after a poll. `idlePolls` counts the polls in a row that found nothing. The pause doubles from
+ * its minimum up to its maximum; jitter keeps a fleet from polling in step after a common start.
  */
 export function pauseMs(idlePolls: number, isCut: boolean, limits: PollLimits, random: () => number): number {
   if (isCut) return 0;
   if (idlePolls === 0) return limits.pollMinMs;
-  const pause = Math.min(limits.pollMaxMs, Math.max(1, limits.pollMinMs) * 2 ** Math.min(idlePolls, 30));
-  return pause * (0.9 + random() * 0.1);
+  return Math.min(limits.pollMaxMs, doubled(idlePolls, limits)) * (0.9 + random() * 0.1);
+}
+
+function doubled(idlePolls: number, { pollMinMs }: PollLimits): number {
+  return Math.max(1, pollMinMs) * 2 ** Math.min(idlePolls - 1, 30);
+}
+
+/** Whether the pause has grown as long as it gets. */
+export function isLongest(idlePolls: number, limits: PollLimits): boolean {
+  return idlePolls > 0 && doubled(idlePolls, limits) >= limits.pollMaxMs;
 }
 
 /** Fewest rows to ask for, however large the payloads seem: the average may be wrong. */

@@ -28,13 +28,19 @@ import { type Batch, formBatch, withoutBlocked } from "./lanes.ts";
 import { isOutboxTrouble, type Line, type LineMaker } from "./line.ts";
 import { Outage, type OutageTiming } from "./outage.ts";
 import { OwnedShards } from "./owned-shards.ts";
-import { type PollLimits, pauseMs } from "./pace.ts";
+import { isLongest, type PollLimits, pauseMs } from "./pace.ts";
 import { Pulse } from "./pulse.ts";
-import type { SharedPeek } from "./shared-peek.ts";
+import type { PeekTiming, SharedPeek } from "./shared-peek.ts";
 import { Sweep } from "./sweep.ts";
 import type { BlockPolicy } from "./verdict.ts";
 
-export interface RelayLimits extends PollLimits, OutageTiming, FenceTiming, BlockPolicy, ClaimSizes {
+export interface RelayLimits
+  extends PollLimits,
+    PeekTiming,
+    OutageTiming,
+    FenceTiming,
+    BlockPolicy,
+    ClaimSizes {
   readonly blockedAggregatesMax: number;
   /** Give up when PostgreSQL or the broker is away at the start, instead of waiting. */
   readonly failFast: boolean;
@@ -81,6 +87,8 @@ export class PollingPublisher {
   #idlePolls = 0;
   /** The outbox's mark at the last poll that found nothing and nobody writing; null when there was none. */
   #quietMark: string | null = null;
+  /** The mark that the last wait ended with; null when it was no wait for a mark. */
+  #seenMark: string | null = null;
 
   constructor(parts: LoopParts, limits: RelayLimits, routing: Routing, signal: AbortSignal) {
     this.#parts = parts;
@@ -151,11 +159,12 @@ export class PollingPublisher {
     if (await this.#sweep.step(() => this.#settle())) this.#quietMark = null;
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
-    // Claiming ahead serves a backlog. With none, what is claimed ahead only grows old in line: the later
-    // the claim, the more of what came meanwhile it takes along.
     if (!this.#cursors.isCrowded) await this.#gather();
-    const mark = this.#idlePolls > 0 ? await this.#parts.peek.ask() : null;
+    const mark = this.#idlePolls > 0 ? (this.#seenMark ?? (await this.#parts.peek.ask())) : null;
+    this.#seenMark = null;
     if (mark !== null && mark === this.#quietMark) return this.#rest();
+    // The mark moves before the commit: should this claim come too early, the next one follows soon.
+    if (this.#quietMark !== null) this.#idlePolls = 0;
     const { events, isCut, isAtEnd, isQuiet, fence } = await this.#claims.take(this.#blocked.ids);
     // The mark is older than the look: whatever was written since either changes it or was seen open.
     this.#quietMark = isQuiet ? mark : null;
@@ -174,10 +183,15 @@ export class PollingPublisher {
     await this.#wait(isCut);
   }
 
+  /**
+   * Where a batch costs as much as its events do, none is claimed ahead but of a backlog: the later the claim,
+   * the more of what came meanwhile it takes along.
+   */
   async #gather(): Promise<void> {
-    await this.#publishing;
     const { gatherMs } = this.#line;
-    if (gatherMs > 0 && this.#idlePolls === 0) await this.#parts.clock.sleep(gatherMs, this.#signal);
+    if (gatherMs === 0) return;
+    await this.#publishing;
+    if (this.#idlePolls === 0) await this.#parts.clock.sleep(gatherMs, this.#signal);
   }
 
   /** Publishes what is not behind a block by now: the batch before may have blocked an aggregate. */
@@ -240,8 +254,17 @@ export class PollingPublisher {
   }
 
   async #wait(isCut: boolean): Promise<void> {
+    if (await this.#waitForMark()) return;
     const pause = pauseMs(this.#idlePolls, isCut, this.#limits, this.#parts.random);
     if (pause > 0) await this.#parts.clock.sleep(pause, this.#signal);
+  }
+
+  /** Once nothing has come for a while. What has to be done on time keeps the relay from it. */
+  async #waitForMark(): Promise<boolean> {
+    if (this.#quietMark === null || !isLongest(this.#idlePolls, this.#limits)) return false;
+    if (this.#blocked.size > 0 || this.#sweep.isUnderWay || !this.#dispatch.isOpen) return false;
+    this.#seenMark = await this.#parts.peek.change(this.#quietMark, this.#signal);
+    return this.#seenMark !== null;
   }
 
   async #recover(message: string): Promise<void> {

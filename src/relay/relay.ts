@@ -58,7 +58,7 @@ export class Relay implements Lifecycle {
     this.#limits = limits;
     const fenceWatch = new FenceWatch(parts.outbox, limits, parts.announcements);
     const freshMs = parts.slices.length > 1 ? limits.pollMaxMs / 2 : 0;
-    const peek = new SharedPeek(parts.outbox, parts.clock, freshMs);
+    const peek = new SharedPeek(parts.outbox, parts.clock, limits, freshMs);
     const { signal } = this.#stopping;
     this.#loops = parts.slices.map(
       (slice) =>

@@ -220,17 +220,23 @@ const keys = {
   ),
   pollMinMs: number(
     "OUTRIDER_POLL_MIN_MS",
-    2,
+    1,
     [0, minute],
     "ms",
     "Pause between two polls while events keep coming.",
   ),
   pollMaxMs: number(
     "OUTRIDER_POLL_MAX_MS",
-    25,
+    10,
     [1, 10 * minute],
     "ms",
     "Pause between two polls of an idle outbox; the first event after idle waits about this long at most.",
+  ),
+  idlePoll: choice(
+    "OUTRIDER_IDLE_POLL",
+    ["server", "client"],
+    "server" as const,
+    "Where an idle relay polls: `server` in statements that wait there for a quarter of a second at most, for a quarter of the processor time; `client` asks each time, for a pooler that has few backends to lend. Behind one that refuses session time-outs, as PgBouncer does, it is always `client`.",
   ),
   fencePolicy: choice(
     "OUTRIDER_FENCE",

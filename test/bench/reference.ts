@@ -37,7 +37,7 @@ const batchEvents = 2_000;
 const batchesUnderWay = 4;
 const loopEvents = 1_000;
 /** As long as an idle relay waits between two polls. */
-const loopPauseMs = 25;
+const loopPauseMs = 10;
 
 /** The table has a name here because a bare `created_at` in `order by` means the text: every row sorted, no index. */
 const selection = `select ctid::text, event_id, aggregate_id, created_at::text, event_payload::text

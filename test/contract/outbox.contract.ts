@@ -145,6 +145,24 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         await transaction.rollback();
       }));
 
+    it("waits for another mark, if it can wait at all, and not for ever", () =>
+      withOutbox(async ({ outbox, begin, write }) => {
+        await write({});
+        const quiet = await outbox.peek();
+        if (quiet === null) throw new Error("this mark can be had");
+        const waited = await outbox.awaitChange(quiet, 5, 20);
+        if (waited === null) return;
+        expect(waited).toBe(quiet);
+        const waiting = outbox.awaitChange(quiet, 5, 5_000);
+        const transaction = await begin();
+        await transaction.insert({});
+        const changed = await waiting;
+        expect(changed).not.toBe(quiet);
+        expect(changed).toBe(await outbox.peek());
+        expect(await outbox.awaitChange(quiet, 5, 5_000)).toBe(changed);
+        await transaction.rollback();
+      }));
+
     it("claims only below the fence and above the cursor", () =>
       withOutbox(async ({ outbox, write }) => {
         await write({}, {}, {}, {});

@@ -57,6 +57,7 @@ export const leaseTiming = { leaseTtlMs: 100, leaseRenewMs: 30 } as const;
 
 const limits: RelayLimits = {
   pollMinMs: 1,
+  idlePoll: "server" as const,
   pollMaxMs: 16,
   backoffMinMs: 2,
   backoffMaxMs: 20,

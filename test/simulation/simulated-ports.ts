@@ -52,6 +52,15 @@ export function simulatedOutbox(parts: PortParts, watch: OutboxWatch): Outbox {
   return {
     inspect: () => statement("read", (reply) => reply([])),
     peek: () => statement("read", (reply) => reply(database.mark)),
+    awaitChange: (mark, everyMs, forMs) =>
+      statement("read", (reply) => {
+        const endUs = time.nowUs + forMs * 1_000;
+        const check = () => {
+          if (database.mark !== mark || time.nowUs >= endUs) reply(database.mark);
+          else time.after(everyMs * 1_000, check);
+        };
+        check();
+      }),
     look: () =>
       statement("read", (reply) => {
         const clock = database.clock;

@@ -174,6 +174,11 @@ export class MemoryOutbox implements Outbox {
     return String(this.#seq);
   }
 
+  /** Nothing ever waits here: tests move the clock by hand. */
+  async awaitChange(): Promise<null> {
+    return null;
+  }
+
   async look(): Promise<Look> {
     this.#answer();
     this.calls.look += 1;

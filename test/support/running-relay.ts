@@ -16,6 +16,7 @@ import { wholeSlice } from "../../src/relay/slices.ts";
 export const testLimits: RelayLimits = {
   pollMinMs: 1,
   pollMaxMs: 5,
+  idlePoll: "server",
   backoffMinMs: 1,
   backoffMaxMs: 20,
   fenceHoldMs: 60_000,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { backoffMs, eventsToClaim, pauseMs } from "../../../src/relay/pace.ts";
+import { backoffMs, eventsToClaim, isLongest, pauseMs } from "../../../src/relay/pace.ts";
 
 describe("pace", () => {
   it("does not pause while a batch was cut", () => {
@@ -8,9 +8,10 @@ describe("pace", () => {
 
   it("doubles its pause while idle, up to the maximum, with jitter below it", () => {
     const limits = { pollMinMs: 2, pollMaxMs: 25 };
-    expect([0, 1, 2, 3, 4, 99].map((idle) => pauseMs(idle, false, limits, () => 1))).toEqual([
-      2, 4, 8, 16, 25, 25,
-    ]);
+    const idle = [0, 1, 2, 3, 4, 5, 99];
+    expect(idle.map((polls) => pauseMs(polls, false, limits, () => 1))).toEqual([2, 2, 4, 8, 16, 25, 25]);
+    expect(idle.filter((polls) => isLongest(polls, limits))).toEqual([5, 99]);
+    expect(isLongest(0, { pollMinMs: 25, pollMaxMs: 25 })).toBe(false);
     expect(pauseMs(99, false, limits, () => 0)).toBe(22.5);
   });
 

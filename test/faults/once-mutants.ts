@@ -26,7 +26,7 @@ import { proxyOf } from "./rows-kafka.ts";
 import { Scene } from "./scene.ts";
 import type { Stage } from "./stage.ts";
 
-interface OnceMutant {
+export interface OnceMutant {
   readonly name: string;
   readonly change: (harm: Harm) => Change;
   /** What the relay as it is gets of the harm. */
@@ -36,7 +36,7 @@ interface OnceMutant {
 
 const nothing = (): Change => ({});
 
-const mutants: readonly OnceMutant[] = [
+export const onceMutants: readonly OnceMutant[] = [
   {
     name: "the number in Kafka is not read at a takeover: an open batch counts as not committed",
     change: () => ({
@@ -142,21 +142,29 @@ async function objectionTo(
   }
 }
 
-/** None counts as caught when the checker objects to the relay as it is under the same harm. */
+/** It does not count as caught when the checker objects to the relay as it is under the same harm. */
+export async function tryOnceMutant(
+  stage: Stage,
+  mutant: OnceMutant,
+  options: MutantOptions,
+): Promise<MutantResult> {
+  const falseAlarm = await objectionTo(stage, mutant, true, options);
+  const objection = await objectionTo(stage, mutant, false, options);
+  const by =
+    falseAlarm === undefined
+      ? (objection ?? "no objection")
+      : `the relay as it is does not pass either: ${falseAlarm}`;
+  return { name: mutant.name, caught: falseAlarm === undefined && objection !== undefined, by };
+}
+
 export async function runOnceMutants(
   stage: Stage,
   options: MutantOptions,
   onResult: (result: MutantResult) => void,
 ): Promise<MutantResult[]> {
   const results: MutantResult[] = [];
-  for (const mutant of mutants) {
-    const falseAlarm = await objectionTo(stage, mutant, true, options);
-    const objection = await objectionTo(stage, mutant, false, options);
-    const by =
-      falseAlarm === undefined
-        ? (objection ?? "no objection")
-        : `the relay as it is does not pass either: ${falseAlarm}`;
-    const result = { name: mutant.name, caught: falseAlarm === undefined && objection !== undefined, by };
+  for (const mutant of onceMutants) {
+    const result = await tryOnceMutant(stage, mutant, options);
     results.push(result);
     onResult(result);
   }

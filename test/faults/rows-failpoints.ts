@@ -2,10 +2,15 @@
  * Rows in which relays are killed again and again at one point of a batch's way: what the proxy holds says
  * where the relay stands, and what the next owner says of the batch must agree with it.
  *
- *     enter N ──► AddPartitionsToTxn ──► Produce ──► offsets ──► EndTxn ──► delete, enter N+1
- *           X1 ─┘                      X2 ─┘         X3, X4 ─┘   └─ X5
+ *     enter N ──────────────────────────────────────┐
+ *     AddPartitionsToTxn ──► Produce ──► offsets ───┴──► EndTxn ──► delete, enter N+1
+ *       X1 ─┘                  └─ X2             X3, X4 ─┘   └─ X5
+ *
+ * A statement that was sent is carried out though its sender is dead: which batch is open is known for certain
+ * only when the next owner says so.
  */
 import { kafkaApis } from "../support/proxy.ts";
+import type { LogLine } from "../support/relay-process.ts";
 import { seeded } from "../support/writers.ts";
 import { groupOf, holdCall, openPages, type Side } from "./held-call.ts";
 import type { Row } from "./row.ts";
@@ -26,7 +31,8 @@ interface Failpoint {
 
 interface Kill {
   readonly group: number;
-  readonly number: number;
+  /** What was said of this group's open batches before. */
+  readonly before: ReadonlySet<LogLine>;
 }
 
 export const failpointPlay = {
@@ -46,12 +52,12 @@ export async function staffed(scene: Scene, count = 2): Promise<void> {
   await until("relays are at work", 30_000, isAtWork);
 }
 
-const resolutionsOf = (scene: Scene, { group, number }: Kill) =>
-  scene.crew.linesOf("batch-resolved").filter((line) => line.group === group && line.number === number);
+const resolutionsOf = (scene: Scene, ofGroup: number) =>
+  scene.crew.linesOf("batch-resolved").filter(({ group }) => group === ofGroup);
 
-async function resolved(scene: Scene, kill: Kill): Promise<boolean> {
-  return until(`batch ${kill.number} of group ${kill.group} is resolved`, 30_000, () => {
-    const [line] = resolutionsOf(scene, kill);
+async function resolved(scene: Scene, { group, before }: Kill): Promise<boolean> {
+  return until(`the open batch of group ${group} is resolved`, 30_000, () => {
+    const line = resolutionsOf(scene, group).find((said) => !before.has(said));
     return line === undefined ? undefined : line.isCommitted === true;
   });
 }
@@ -64,9 +70,10 @@ async function killAt(scene: Scene, point: Failpoint, afterwards: Afterwards) {
   await scene.crew.kill(held.member);
   if (afterwards === "on time") held.release();
   if (afterwards === "lost") held.drop();
+  const before = new Set(resolutionsOf(scene, group));
   const page = (await openPages(scene.client)).find((open) => open.group === group);
   scene.crew.start();
-  if (page !== undefined) return { group, number: page.number, release: held.release };
+  if (page !== undefined) return { group, before, release: held.release };
   held.drop();
   return undefined;
 }

@@ -7,8 +7,9 @@ import { consume, fromPg, inbox } from "outrider";
 import pg from "pg";
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
+// The lock: of two that start together, one would otherwise fail at making the same table.
 await pool.query(
-  "create table if not exists invoices (order_id uuid primary key, total_cents integer not null)",
+  "select pg_advisory_xact_lock(hashtext('invoices')); create table if not exists invoices (order_id uuid primary key, total_cents integer not null)",
 );
 
 const kafka = new Kafka({ brokers: (process.env.KAFKA_BROKERS ?? "localhost:9092").split(",") });

@@ -4,7 +4,10 @@ import { enqueue, fromPg } from "outrider";
 import pg from "pg";
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
-await pool.query("create table if not exists orders (id uuid primary key, status text not null)");
+// The lock: of two that start together, one would otherwise fail at making the same table.
+await pool.query(
+  "select pg_advisory_xact_lock(hashtext('orders')); create table if not exists orders (id uuid primary key, status text not null)",
+);
 
 async function inTransaction(work: (client: pg.PoolClient) => Promise<void>): Promise<void> {
   const client = await pool.connect();

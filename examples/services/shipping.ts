@@ -8,8 +8,9 @@ import { consume, fromPg, inbox, type PoisonedEvent } from "outrider";
 import pg from "pg";
 
 const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
+// The lock: of two that start together, one would otherwise fail at making the same table.
 await pool.query(
-  "create table if not exists shipment_steps (step bigserial primary key, order_id uuid not null, event_type text)",
+  "select pg_advisory_xact_lock(hashtext('shipment_steps')); create table if not exists shipment_steps (step bigserial primary key, order_id uuid not null, event_type text)",
 );
 
 const kafka = new Kafka({ brokers: (process.env.KAFKA_BROKERS ?? "localhost:9092").split(",") });

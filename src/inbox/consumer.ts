@@ -103,6 +103,8 @@ export class GroupConsumer implements EventConsumer {
   #session: GroupSession | undefined;
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
+  /** Our own disconnect is under way, or done. */
+  #isLeaving = false;
   #end: OutriderError | undefined;
 
   constructor(options: ConsumeOptions, { clock, random, laneOf, makeLedger }: ConsumerInternals) {
@@ -170,6 +172,7 @@ export class GroupConsumer implements EventConsumer {
     await this.#session?.drain(true);
     this.#released.abort();
     // Only now: kafkajs drops a commit without a word once it is stopping.
+    this.#isLeaving = true;
     if (this.#started !== undefined) await this.#options.consumer.disconnect();
     this.#parts.announce({ type: "consumer-stopped", handledTotal: this.#work.handledTotal });
     this.#finish();
@@ -200,12 +203,23 @@ export class GroupConsumer implements EventConsumer {
     this.#session?.close();
     this.#session?.abortWork();
     this.#parts.announce({ type: "consumer-crashed", message: messageOf(error), restart });
+    if (restart && this.#isLeaving) void this.#leaveAgain();
     if (restart || this.#stopped !== undefined) return;
     this.#end = new OutriderError("CONSUMER_ENDED", `kafkajs gave the consumer up: ${messageOf(error)}`, {
       cause: error,
       repair: "let the process end and its supervisor start it again",
     });
     this.#fail(this.#end);
+  }
+
+  /**
+   * kafkajs takes the end of its connections for a crash when a request was still out, and sets a restart that
+   * its own stop came too early to cancel: a member that nobody stops, in a process that never ends.
+   */
+  async #leaveAgain(): Promise<void> {
+    // The restart is set right after this announcement.
+    await Promise.resolve();
+    await this.#options.consumer.disconnect().catch(() => undefined);
   }
 
   async #take(delivery: BatchDelivery): Promise<void> {

@@ -300,6 +300,18 @@ describe("a consumer", () => {
     await ended;
   });
 
+  it("leaves once more when kafkajs takes its own leaving for a crash and would start again", async () => {
+    await started();
+    kafka.crash(true);
+    expect(kafka.calls, "a crash before the stop is kafkajs's to mend").not.toContain("disconnect");
+    await consumer.stop();
+    const leavings = () => kafka.calls.filter((call) => call === "disconnect").length;
+    expect(leavings()).toBe(1);
+    kafka.crash(true);
+    await clock.advance(0);
+    expect(leavings()).toBe(2);
+  });
+
   it("refuses limits that are out of bounds, all at once", async () => {
     await started();
     const make = () => started({ concurrency: 0, retryMaxMs: 0.5 });

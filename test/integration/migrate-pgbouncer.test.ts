@@ -3,6 +3,7 @@ import type pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
 import { migrate } from "../../src/outbox/migrator.ts";
 import { connect } from "../../src/outbox/postgres-connection.ts";
+import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
 import { describeSchema } from "../support/catalog.ts";
 import { databaseConfig } from "../support/migrated-database.ts";
 import { all } from "../support/migration-names.ts";
@@ -46,6 +47,17 @@ describe.skipIf(reason !== undefined)("through PgBouncer in transaction mode", (
     await one.query("set work_mem = '12345kB'");
     expect((await two.query("show work_mem")).rows).toEqual([{ work_mem: "12345kB" }]);
     await two.query("reset work_mem");
+  });
+
+  it("is noticed by a relay, which then keeps no backend waiting, and looks all the same", async () => {
+    await migrate(await enter(), { schema: "watched" });
+    const outbox = new PostgresOutbox(databaseConfig(bouncer.url, { schema: "watched" }), []);
+    await outbox.inspect();
+    const mark = await outbox.peek();
+    expect(mark).not.toBeNull();
+    expect(await outbox.awaitChange(mark ?? "", 5, 1_000)).toBeNull();
+    for (const _ of [1, 2, 3]) expect((await outbox.look()).writers).toEqual([]);
+    await outbox.close();
   });
 
   it("makes the same as directly, and nothing of a run is left for others", async () => {

@@ -2,10 +2,10 @@
 import type { OutboxEvent } from "../../src/event/event.ts";
 import { beginning, comparePositions, type Position } from "../../src/event/position.ts";
 import { allShards } from "../../src/event/shard.ts";
-import type { Outbox } from "../../src/outbox/outbox.ts";
+import type { Look, Outbox } from "../../src/outbox/outbox.ts";
 import { LeaseTable } from "../support/memory-leases.ts";
 import type { ModelDatabase } from "./model-database.ts";
-import { leaseTiming, type Mutant } from "./relay-under-test.ts";
+import { leaseTiming, type Mutant, type Parts } from "./relay-under-test.ts";
 import { simulatedLeases } from "./simulated-ports.ts";
 import type { SimulatedProcess } from "./simulated-process.ts";
 
@@ -21,73 +21,52 @@ const allShardsForEveryone = {
   handBackDrained: async () => undefined,
 };
 
+/** Exchanges what the looks of a relay tell it. */
+function tamper(parts: Parts, change: (look: Look) => Look): void {
+  const { outbox } = parts;
+  parts.outbox = { ...outbox, look: async () => change(await outbox.look()) };
+}
+
 export const noFence: Mutant = {
   name: "no fence",
   fault: "a claim goes up to the clock, as if nobody were writing",
-  mutate(parts) {
-    const { outbox } = parts;
-    parts.outbox = { ...outbox, look: async () => ({ ...(await outbox.look()), writers: [] }) };
-  },
+  mutate: (parts) => tamper(parts, (look) => ({ ...look, writers: [] })),
 };
 
 export const unreadAnnouncements: Mutant = {
   name: "announcements not read",
   fault: "writers are believed to announce their shards, and what they announce is not read",
-  mutate(parts) {
-    const { outbox } = parts;
-    parts.outbox = {
-      ...outbox,
-      look: async () => {
-        const look = await outbox.look();
-        const writers = look.writers.map((writer) => ({ ...writer, shards: writer.shards && [] }));
-        return { ...look, writers };
-      },
-    };
-  },
+  mutate: (parts) =>
+    tamper(parts, (look) => ({
+      ...look,
+      writers: look.writers.map((writer) => ({ ...writer, shards: writer.shards && [] })),
+    })),
 };
 
 export const clockAfterLocks: Mutant = {
   name: "clock read after the locks",
   fault: "the look reads its clock last, so that a writer can begin before it and not be seen",
-  mutate(parts, { ports }) {
-    const { outbox } = parts;
-    parts.outbox = {
-      ...outbox,
-      look: async () => {
-        const look = await outbox.look();
-        return { ...look, clock: ports.database.clock };
-      },
-    };
-  },
+  mutate: (parts, { ports }) => tamper(parts, (look) => ({ ...look, clock: ports.database.clock })),
 };
 
 export const startOfStatement: Mutant = {
   name: "start of the statement, not of the transaction",
   fault: "a writer's rows are believed to be no older than the statement that it was last seen in",
-  mutate(parts, { ports }) {
-    const { outbox } = parts;
-    parts.outbox = {
-      ...outbox,
-      look: async () => {
-        const look = await outbox.look();
-        const writers = look.writers.map((writer) => ({
-          ...writer,
-          startedAt: ports.database.lastStatementOf(writer.id),
-        }));
-        return { ...look, writers };
-      },
-    };
-  },
+  mutate: (parts, { ports }) =>
+    tamper(parts, (look) => ({
+      ...look,
+      writers: look.writers.map((writer) => ({
+        ...writer,
+        startedAt: ports.database.lastStatementOf(writer.id),
+      })),
+    })),
 };
 
 export const startOfAnother: Mutant = {
   name: "start of the transaction after it",
   fault:
     "a transaction is prepared while a look is taken, and what its backend began then counts as its start",
-  mutate(parts) {
-    const { outbox } = parts;
-    parts.outbox = { ...outbox, look: async () => ({ ...(await outbox.look()), isTwoPhase: false }) };
-  },
+  mutate: (parts) => tamper(parts, (look) => ({ ...look, isTwoPhase: false })),
 };
 
 /** Who holds which row, one table a database. */

@@ -1,6 +1,6 @@
 /** The leases on PostgreSQL. No session state: every statement works through a pooler in transaction mode. */
 import type { DatabaseConfig } from "../outbox/database-config.ts";
-import { PostgresSession } from "../outbox/postgres-connection.ts";
+import { PostgresSession } from "../outbox/postgres-session.ts";
 import { quoteIdentifier } from "../outbox/statements.ts";
 import type { Leases, Renewal, Term } from "./lease.ts";
 

@@ -2,7 +2,7 @@
 import { invariant } from "../foundation/errors.ts";
 import type { Batch, BatchBook, Delivery, Page, RemovableRow, Seat, SettledBatch } from "./batch-book.ts";
 import type { DatabaseConfig } from "./database-config.ts";
-import { PostgresSession } from "./postgres-connection.ts";
+import { PostgresSession } from "./postgres-session.ts";
 import { plainArray, quoteIdentifier, removalMark } from "./statements.ts";
 
 interface Line {
@@ -28,7 +28,7 @@ export class PostgresBatchBook implements BatchBook {
   constructor(config: DatabaseConfig, sessionCount = 1) {
     this.#sessions = Array.from(
       { length: sessionCount },
-      () => new PostgresSession(config, "outrider relay (batches)"),
+      () => new PostgresSession(config, "outrider relay (batches)", { isPinned: true }),
     );
     this.#schema = quoteIdentifier(config.schema);
   }
@@ -96,6 +96,7 @@ export class PostgresBatchBook implements BatchBook {
       const [row] = await this.#sessionOf(group).query<[number, number]>(
         `${written} select count(*)::int from written`,
         page,
+        { keep: "pinned" },
       );
       return row?.[0] === 1 ? 0 : null;
     }
@@ -120,6 +121,7 @@ export class PostgresBatchBook implements BatchBook {
         plainArray(line.remove.map(({ rowHint = nowhere }) => rowHint)),
         plainArray(line.remove.map(({ eventId }) => eventId)),
       ],
+      { keep: "pinned" },
     );
     return row?.[0] === 1 ? row[1] : null;
   }

@@ -9,7 +9,6 @@
  * A pooler in transaction mode refuses session time-outs in the start-up message. The first refusal
  * switches them off for this pool; the client-side time-out still bounds every statement.
  */
-import { createHash } from "node:crypto";
 import pg from "pg";
 import { messageOf, OutriderError } from "../foundation/errors.ts";
 import { isTlsTrouble } from "../foundation/tls-trouble.ts";
@@ -33,7 +32,7 @@ function tlsOf(config: DatabaseConfig): pg.ClientConfig["ssl"] {
 function clientConfigOf(
   config: DatabaseConfig,
   applicationName: string,
-  hasSessionTimeouts: boolean,
+  session: SessionSettings | undefined,
 ): pg.ClientConfig {
   return {
     connectionString: config.url,
@@ -44,15 +43,28 @@ function clientConfigOf(
     connectionTimeoutMillis: config.connectTimeoutMs,
     // Two seconds more than the server's own limit, so that normally the server answers first.
     query_timeout: config.statementTimeoutMs + 2_000,
-    ...(hasSessionTimeouts
-      ? {
+    ...(session === undefined
+      ? undefined
+      : {
           statement_timeout: config.statementTimeoutMs,
           lock_timeout: config.statementTimeoutMs,
           idle_in_transaction_session_timeout: config.statementTimeoutMs,
-        }
-      : undefined),
+          ...(session.isPinned ? { options: pinning } : undefined),
+        }),
   };
 }
+
+/** What is asked for in the start-up message. */
+interface SessionSettings {
+  readonly isPinned: boolean;
+}
+
+/**
+ * Leaves the planner one way to read a table: by the index that the statement names the columns of. A plan made on
+ * an empty table is then still the plan for ten million rows, and can be kept. Without `jit=off` a statement that
+ * can only be answered by reading a whole table would be compiled first, so dear does it look.
+ */
+const pinning = "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off";
 
 /** SQLSTATEs that a person has to repair: wrong password, no such role, no such database. */
 const refusals = new Set(["28000", "28P01", "3D000"]);
@@ -103,18 +115,53 @@ function isUnknownParameter(thrown: unknown): boolean {
 /** Connections whose other side refused a start-up parameter, as poolers in transaction mode do. */
 const pooled = new WeakSet<pg.Client>();
 
+/** Whether the other side seems to be a pooler in transaction mode. */
+export function isPooled(client: pg.Client): boolean {
+  return pooled.has(client);
+}
+
 /**
  * One connection, with session time-outs where the other side allows them.
  * @throws OutriderError OUTBOX_UNAVAILABLE or OUTBOX_REFUSED.
  */
-export async function connect(config: DatabaseConfig, applicationName = "outrider"): Promise<pg.Client> {
+export function connect(config: DatabaseConfig, applicationName = "outrider"): Promise<pg.Client> {
+  return open(config, applicationName, { isPinned: false });
+}
+
+/**
+ * The same, with the planner bound to indexes where the other side allows it; `isPinned` says whether it did.
+ * @throws OutriderError OUTBOX_UNAVAILABLE or OUTBOX_REFUSED.
+ */
+export async function connectPinned(
+  config: DatabaseConfig,
+  applicationName: string,
+): Promise<{ readonly client: pg.Client; readonly isPinned: boolean }> {
+  const client = await open(config, applicationName, { isPinned: true });
+  if (isPooled(client)) return { client, isPinned: false };
   try {
-    return await connectWith(config, applicationName, true);
+    // A pooler may have swallowed it, and options in DATABASE_URL stand in the place of these.
+    const { rows } = await client.query<{ setting: string }>(
+      "select pg_catalog.current_setting('enable_bitmapscan') as setting",
+    );
+    return { client, isPinned: rows[0]?.setting === "off" };
+  } catch (error) {
+    client.end().catch(() => undefined);
+    throw connectionError(error);
+  }
+}
+
+async function open(
+  config: DatabaseConfig,
+  applicationName: string,
+  session: SessionSettings,
+): Promise<pg.Client> {
+  try {
+    return await connectWith(config, applicationName, session);
   } catch (error) {
     if (!isUnknownParameter(error)) throw connectionError(error);
   }
   try {
-    const client = await connectWith(config, applicationName, false);
+    const client = await connectWith(config, applicationName, undefined);
     pooled.add(client);
     return client;
   } catch (error) {
@@ -125,9 +172,9 @@ export async function connect(config: DatabaseConfig, applicationName = "outride
 async function connectWith(
   config: DatabaseConfig,
   applicationName: string,
-  hasSessionTimeouts: boolean,
+  session: SessionSettings | undefined,
 ): Promise<pg.Client> {
-  const client = new pg.Client(clientConfigOf(config, applicationName, hasSessionTimeouts));
+  const client = new pg.Client(clientConfigOf(config, applicationName, session));
   // Without a listener an idle connection that breaks would end the process.
   client.on("error", () => undefined);
   try {
@@ -137,158 +184,5 @@ async function connectWith(
     // The socket of an attempt that timed out is still open.
     client.end().catch(() => undefined);
     throw error;
-  }
-}
-
-/** SQLSTATE classes after which the connection itself is as good as before. */
-function isPlainSqlError(thrown: unknown): boolean {
-  const code = sqlstateOf(thrown);
-  if (code === undefined) return false;
-  const brokenClasses = ["08", "57", "58", "XX"];
-  return !brokenClasses.includes(code.slice(0, 2)) || code === "57014";
-}
-
-const bytea = 17;
-const asItIs = (text: string): string => text;
-
-/** The driver would otherwise parse JSON that nobody looks into. */
-const asTexts: pg.CustomTypesConfig = {
-  getTypeParser: (type: number, format?: "text" | "binary") =>
-    type === bytea ? pg.types.getTypeParser(bytea, format) : asItIs,
-};
-
-/** How the driver is to send a statement, and read its answer. */
-type How = Pick<pg.QueryArrayConfig, "name" | "types">;
-
-/** The same for the same text, whoever asks: behind a pooler it may be another relay's that is found. */
-function nameOf(text: string): string {
-  return `outrider_${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
-}
-
-/** No such statement here, another one's of this name is, or its tables have changed since. */
-function isNotKept(error: unknown): boolean {
-  return ["26000", "42P05", "0A000"].includes(sqlstateOf(error) ?? "");
-}
-
-/**
- * A named connection that is opened when needed and thrown away at the first sign of trouble. One
- * statement at a time: callers wait for their turn here, because a statement that waited inside of the
- * driver would have its time-out run meanwhile.
- */
-export class PostgresSession {
-  readonly #config: DatabaseConfig;
-  readonly #applicationName: string;
-  #client: Promise<pg.Client> | undefined;
-  #isClosed = false;
-  /** Whether the other side finds a statement again that it was given before. */
-  #canKeep = true;
-  /** Settles when the statement before is done, one way or the other. */
-  #turn: Promise<unknown> = Promise.resolve();
-
-  constructor(config: DatabaseConfig, applicationName: string) {
-    this.#config = config;
-    this.#applicationName = applicationName;
-  }
-
-  /**
-   * Runs one statement in a transaction of its own.
-   * @throws OutriderError OUTBOX_UNAVAILABLE (retriable), OUTBOX_REFUSED, or OUTBOX_FAILED for a plain SQL error.
-   */
-  async query<R extends unknown[]>(text: string, values: readonly unknown[] = []): Promise<R[]> {
-    return (await this.#run<R>(text, values)).rows;
-  }
-
-  /**
-   * Like `query`, for a statement that is asked many times a second and whose plan does not depend on how
-   * full a table is: PostgreSQL keeps what it has parsed and planned. A pooler that hands each statement to
-   * another backend may not find it there; then it is sent whole, from then on.
-   */
-  async queryKept<R extends unknown[]>(text: string, values: readonly unknown[]): Promise<R[]> {
-    if (this.#canKeep) {
-      try {
-        return (await this.#run<R>(text, values, { name: nameOf(text) })).rows;
-      } catch (error) {
-        if (!isNotKept(error)) throw error;
-        this.#canKeep = false;
-      }
-    }
-    return this.query<R>(text, values);
-  }
-
-  /** Like `query`, with every column as the text that PostgreSQL sent, save bytea, which becomes bytes. */
-  async queryTexts<R extends unknown[]>(text: string, values: readonly unknown[]): Promise<R[]> {
-    return (await this.#run<R>(text, values, { types: asTexts })).rows;
-  }
-
-  /** Like `query`, for a statement whose answer is the number of rows it touched. */
-  async execute(text: string, values: readonly unknown[]): Promise<number> {
-    return (await this.#run(text, values)).rowCount ?? 0;
-  }
-
-  /**
-   * Whether the other side seems to be a pooler in transaction mode.
-   * @throws OutriderError OUTBOX_UNAVAILABLE or OUTBOX_REFUSED.
-   */
-  async isPooled(): Promise<boolean> {
-    return pooled.has(await this.#open());
-  }
-
-  #run<R extends unknown[]>(
-    text: string,
-    values: readonly unknown[],
-    how: How = {},
-  ): Promise<pg.QueryArrayResult<R>> {
-    const running = this.#turn.then(() => this.#runNow<R>(text, values, how));
-    this.#turn = running.catch(() => undefined);
-    return running;
-  }
-
-  async #runNow<R extends unknown[]>(
-    text: string,
-    values: readonly unknown[],
-    how: How,
-  ): Promise<pg.QueryArrayResult<R>> {
-    const client = await this.#open();
-    try {
-      return await client.query<R>({ text, values: [...values], rowMode: "array" as const, ...how });
-    } catch (error) {
-      if (isPlainSqlError(error)) {
-        throw new OutriderError("OUTBOX_FAILED", `PostgreSQL refused a statement: ${messageOf(error)}`, {
-          cause: error,
-        });
-      }
-      this.#discard(client);
-      throw connectionError(error);
-    }
-  }
-
-  /** Callers that come while the connection is being opened share it. */
-  #open(): Promise<pg.Client> {
-    if (this.#isClosed) return Promise.reject(connectionError(new Error("this session is closed")));
-    this.#client ??= this.#connect();
-    return this.#client;
-  }
-
-  #connect(): Promise<pg.Client> {
-    const opening = connect(this.#config, this.#applicationName);
-    const forget = () => {
-      if (this.#client === opening) this.#client = undefined;
-    };
-    opening.then((client) => client.on("error", forget).on("end", forget), forget);
-    return opening;
-  }
-
-  #discard(client: pg.Client): void {
-    this.#client = undefined;
-    // Destroyed, not ended: a polite goodbye on a black-holed connection would wait for its answer.
-    (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    const client = this.#client;
-    this.#client = undefined;
-    // Whether the goodbye was heard does not matter any more.
-    await client?.then((open) => open.end()).catch(() => undefined);
   }
 }

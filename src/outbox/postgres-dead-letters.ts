@@ -26,7 +26,8 @@ import {
   type Tables,
   tablesOf,
 } from "./dead-letter-statements.ts";
-import { type PostgresSession, sqlstateOf } from "./postgres-connection.ts";
+import { sqlstateOf } from "./postgres-connection.ts";
+import type { PostgresSession } from "./postgres-session.ts";
 import type { PayloadType } from "./statements.ts";
 
 type BlockRow = [

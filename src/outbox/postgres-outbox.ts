@@ -26,7 +26,8 @@ import type {
   SearchStop,
   WriterDescription,
 } from "./outbox.ts";
-import { PostgresSession, sqlstateOf } from "./postgres-connection.ts";
+import { sqlstateOf } from "./postgres-connection.ts";
+import { PostgresSession } from "./postgres-session.ts";
 import {
   claimAroundBlockedStatement,
   claimStatement,
@@ -89,8 +90,8 @@ export class PostgresOutbox implements Outbox {
   constructor(config: DatabaseConfig, knownMigrations: readonly string[]) {
     this.#schema = config.schema;
     this.#table = `${quoteIdentifier(config.schema)}.undispatched_events`;
-    this.reader = new PostgresSession(config, "outrider relay");
-    this.#remover = new PostgresSession(config, "outrider relay (removals)");
+    this.reader = new PostgresSession(config, "outrider relay", { isPinned: true });
+    this.#remover = new PostgresSession(config, "outrider relay (removals)", { isPinned: true });
     this.#build = statementBuilder(config.schema);
     this.#knownMigrations = knownMigrations;
   }
@@ -133,17 +134,17 @@ export class PostgresOutbox implements Outbox {
     // Behind a pooler it would keep a backend from everybody else.
     if (this.#sequence === null || (await this.#remover.isPooled())) return null;
     const steps = Math.max(1, Math.round(forMs / everyMs));
-    const [row] = await this.#remover.queryKept<[string]>(vigilStatement(this.#sequence), [
-      mark,
-      everyMs / 1_000,
-      steps,
-    ]);
+    const [row] = await this.#remover.query<[string]>(
+      vigilStatement(this.#sequence),
+      [mark, everyMs / 1_000, steps],
+      { keep: "always" },
+    );
     return row?.[0] ?? null;
   }
 
   async look(): Promise<Look> {
     const { text, values } = lookStatement(this.#table);
-    const rows = await this.reader.queryKept<LookRow>(text, values);
+    const rows = await this.reader.query<LookRow>(text, values, { keep: "always" });
     return {
       clock: Number(rows[0]?.[0]),
       writers: rows.flatMap(([, id, pid, shards, startedAt]) => {
@@ -171,7 +172,7 @@ export class PostgresOutbox implements Outbox {
     if (ranges.length === 0) return { events: [], isCut: false };
     const statementOf = blocked.length === 0 ? claimStatement : claimAroundBlockedStatement;
     const lookedAtMax = Math.max(rowsLookedAtMax, limits.eventsPerShardMax);
-    const rows = await this.reader.queryTexts<ClaimRow>(
+    const rows = await this.reader.query<ClaimRow>(
       statementOf(this.#table, await this.#typeOfPayload()),
       [
         plainArray(ranges.map(({ shard }) => shard)),
@@ -184,6 +185,7 @@ export class PostgresOutbox implements Outbox {
         limits.payloadBytesMax,
         ...(blocked.length === 0 ? [] : [blocked, lookedAtMax]),
       ],
+      blocked.length === 0 ? { keep: "pinned", isTexts: true } : { isTexts: true },
     );
     return toClaim(rows, limits);
   }
@@ -195,13 +197,8 @@ export class PostgresOutbox implements Outbox {
     limits: ClaimLimits,
   ): Promise<OutboxEvent | undefined> {
     const text = headStatement(this.#table, await this.#typeOfPayload());
-    const [row] = await this.reader.queryTexts<EventRow>(text, [
-      shard,
-      aggregateId,
-      from.createdAt,
-      from.seq,
-      limits.payloadBytesMax,
-    ]);
+    const values = [shard, aggregateId, from.createdAt, from.seq, limits.payloadBytesMax];
+    const [row] = await this.reader.query<EventRow>(text, values, { isTexts: true });
     return row === undefined ? undefined : toEvent(row);
   }
 
@@ -222,7 +219,9 @@ export class PostgresOutbox implements Outbox {
   async remove(acks: readonly Ack[]): Promise<number> {
     const ids = plainArray(acks.map(({ eventId }) => eventId));
     const places = plainArray(acks.map(({ rowHint }) => rowHint));
-    const removed = await this.#remover.execute(removeStatement(this.#table), [places, ids]);
+    const removed = await this.#remover.execute(removeStatement(this.#table), [places, ids], {
+      keep: "pinned",
+    });
     if (removed >= acks.length) return removed;
     return removed + (await this.#remover.execute(removeByKeyStatement(this.#table), [ids]));
   }

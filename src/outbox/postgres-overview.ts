@@ -3,7 +3,8 @@ import { OutriderError } from "../foundation/errors.ts";
 import type { DatabaseConfig } from "./database-config.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Overview, Sample, WriterSample } from "./overview.ts";
-import { PostgresSession, sqlstateOf } from "./postgres-connection.ts";
+import { sqlstateOf } from "./postgres-connection.ts";
+import { PostgresSession } from "./postgres-session.ts";
 import { quoteIdentifier } from "./statements.ts";
 
 /** Rows counted at most, of each table. */

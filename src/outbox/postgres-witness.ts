@@ -2,7 +2,8 @@
 import { OutriderError } from "../foundation/errors.ts";
 import type { DatabaseConfig } from "./database-config.ts";
 import { tablesOf } from "./dead-letter-statements.ts";
-import { PostgresSession, sqlstateOf } from "./postgres-connection.ts";
+import { sqlstateOf } from "./postgres-connection.ts";
+import { PostgresSession } from "./postgres-session.ts";
 import type { OutboxWitness, Place, Standing, WitnessedRow } from "./witness.ts";
 
 const columns = "event_id::text, aggregate_id, to_json(created_at)#>>'{}', topic, aggregate_type";

@@ -1,28 +1,30 @@
 /**
  * The line of at-least-once delivery: publish a batch, remove what was acked. One batch is published
- * at a time; the removal of the one before goes on meanwhile. So at most two batches are "out", acked
- * but not removed or of unknown outcome, and a crash repeats at most those two.
+ * at a time; what was acked before is removed meanwhile. So at most as much as two batches may have is "out",
+ * acked but not removed or of unknown outcome, and a crash repeats at most that.
  *
  *     claim N+1 ─────────────►│ claim N+2 ────────────►│
  *     publish N ─────────────►│ publish N+1 ──────────►│
- *     remove N-1 ─────────►│  │ remove N ───────────►│ │
+ *     remove N-1 ─────────►│  │ remove N ───────────►│ │      small batches go together: removals.ts
  *
  * An unknown outcome is published again, the same events in the same order, until the broker has
  * said yes or no. Nothing else of those aggregates is published before.
  */
-import type { Ack, Rejection, Report } from "../event/delivery.ts";
+import type { Rejection, Report } from "../event/delivery.ts";
 import type { OutboxEvent } from "../event/event.ts";
 import type { Message } from "../event/message.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { Publisher } from "../publisher/publisher.ts";
 import { keepEvents, withinShards } from "./lanes.ts";
-import { awaitBroker, insist, type Line, type LineOwner, type LineParts, type LineTotals } from "./line.ts";
+import { awaitBroker, type Line, type LineOwner, type LineParts, type LineTotals } from "./line.ts";
 import { Outage } from "./outage.ts";
 import { PublishedBatch } from "./published-batch.ts";
+import { type BatchBounds, Removals } from "./removals.ts";
 
 export interface DeliveryParts extends LineParts {
   readonly outbox: Outbox;
   readonly publisher: Publisher;
+  readonly bounds: BatchBounds;
 }
 
 export class DeliveryLine implements Line {
@@ -30,20 +32,18 @@ export class DeliveryLine implements Line {
   readonly #parts: DeliveryParts;
   readonly #signal: AbortSignal;
   readonly #brokerOutage: Outage;
-  readonly #removalOutage: Outage;
-  #removing: Promise<void> = Promise.resolve();
+  readonly #removals: Removals;
   #publishedTotal = 0;
-  #removedTotal = 0;
 
   constructor(parts: DeliveryParts, { timing, signal, beat }: LineOwner) {
     this.#parts = parts;
     this.#signal = signal;
     this.#brokerOutage = new Outage("broker", { ...parts, beat }, timing);
-    this.#removalOutage = new Outage("outbox", { ...parts, beat }, timing);
+    this.#removals = new Removals(parts, new Outage("outbox", { ...parts, beat }, timing), signal);
   }
 
   get totals(): LineTotals {
-    return { publishedTotal: this.#publishedTotal, removedTotal: this.#removedTotal };
+    return { publishedTotal: this.#publishedTotal, removedTotal: this.#removals.removedTotal };
   }
 
   async connect(failFast: boolean): Promise<void> {
@@ -68,7 +68,7 @@ export class DeliveryLine implements Line {
       if (rest.length === 0) break;
       const report = await this.#publishOnce(rest, doubtful);
       rejections.push(...report.rejections);
-      await this.#handOver(report.acks);
+      await this.#removals.add(report.acks);
       if (report.unknowns.length === 0) {
         this.#brokerOutage.end();
         break;
@@ -102,35 +102,10 @@ export class DeliveryLine implements Line {
     return report;
   }
 
-  /** Starts the removal of these once the one before is done: at most one waits for PostgreSQL. */
-  async #handOver(acks: readonly Ack[]): Promise<void> {
-    if (acks.length === 0) return;
-    await this.#removing;
-    this.#removing = this.#remove(acks);
-    // A bug in there is thrown where the removal is awaited next; this keeps it from being "unhandled".
-    this.#removing.catch(() => undefined);
-  }
-
-  /** Repeats until PostgreSQL has answered: a delete whose answer was lost finds nothing the second time. */
-  async #remove(acks: readonly Ack[]): Promise<void> {
-    const { clock, outbox, announcements } = this.#parts;
-    const startedMs = clock.monotonicMs();
-    const removed = await insist(() => outbox.remove(acks), this.#removalOutage, this.#signal);
-    if (removed === undefined) return;
-    this.#removedTotal += removed;
-    const durationMs = clock.monotonicMs() - startedMs;
-    announcements.announce({
-      type: "batch-removed",
-      events: removed,
-      gone: acks.length - removed,
-      durationMs,
-    });
-  }
-
   /** Removals are under way as soon as there are acks. */
   async rest(): Promise<void> {}
 
-  async settle(): Promise<void> {
-    await this.#removing;
+  settle(): Promise<void> {
+    return this.#removals.settle();
   }
 }

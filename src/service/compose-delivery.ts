@@ -60,7 +60,8 @@ export function composeDelivery(
     return { slices, close: () => closeAll([...publishers, ...outboxes, { close: () => book.end() }]) };
   }
   const publisher = composePublisher(settings, remark);
-  return { slices: wholeSlice(shards, { ...parts, outbox, publisher }), close: () => publisher.close() };
+  const slices = wholeSlice(shards, { ...parts, outbox, publisher, bounds: settings });
+  return { slices, close: () => publisher.close() };
 }
 
 /** One for each group: claims of two milliseconds, one after the other, are soon what a batch waits for. */

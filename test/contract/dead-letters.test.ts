@@ -1,8 +1,8 @@
 import pg from "pg";
 import { describe, expect, it } from "vitest";
-import { PostgresSession } from "../../src/outbox/postgres-connection.ts";
 import { PostgresDeadLetters } from "../../src/outbox/postgres-dead-letters.ts";
 import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
+import { PostgresSession } from "../../src/outbox/postgres-session.ts";
 import { MemoryDeadLetters } from "../support/memory-dead-letters.ts";
 import { MemoryOutbox } from "../support/memory-outbox.ts";
 import { migratedDatabase } from "../support/migrated-database.ts";

@@ -3,9 +3,11 @@
  * or is found to be somebody else's, is sent whole.
  */
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
-import { PostgresSession } from "../../src/outbox/postgres-connection.ts";
-import { databaseConfig } from "../support/migrated-database.ts";
+import { PostgresSession } from "../../src/outbox/postgres-session.ts";
+import { claimStatement, plainArray, removeStatement } from "../../src/outbox/statements.ts";
+import { databaseConfig, migratedDatabase } from "../support/migrated-database.ts";
 
+const always = { keep: "always" } as const;
 const question = "select $1::int + 1";
 const kept = "select name from pg_prepared_statements where name like 'outrider%'";
 
@@ -16,7 +18,7 @@ describe("a statement that is kept", () => {
   });
   afterEach(() => session.close());
 
-  const ask = (n: number) => session.queryKept<[number]>(question, [n]);
+  const ask = (n: number) => session.query<[number]>(question, [n], always);
 
   it("is parsed once", async () => {
     expect(await ask(1)).toEqual([[2]]);
@@ -39,14 +41,92 @@ describe("a statement that is kept", () => {
     const [name] = (await session.query<[string]>(kept))[0] ?? [];
     const other = new PostgresSession(databaseConfig(inject("postgresUrl")), "kept statements");
     await other.query(`prepare ${name} as select 'somebody else'`);
-    expect(await other.queryKept(question, [1])).toEqual([[2]]);
-    expect(await other.queryKept(question, [2])).toEqual([[3]]);
+    expect(await other.query(question, [1], always)).toEqual([[2]]);
+    expect(await other.query(question, [2], always)).toEqual([[3]]);
     await other.close();
   });
 
   it("still fails for what is wrong with itself", async () => {
-    await expect(session.queryKept("select 1 / $1::int", [0])).rejects.toMatchObject({
+    await expect(session.query("select 1 / $1::int", [0], always)).rejects.toMatchObject({
       code: "OUTBOX_FAILED",
     });
+  });
+});
+
+const pinned = { keep: "pinned" } as const;
+const table = "public.undispatched_events";
+const until = "2100-01-01T00:00:00Z";
+const claim = {
+  text: claimStatement(table, "json"),
+  values: [
+    plainArray([1, 2]),
+    plainArray(["2000-01-01T00:00:00Z", "2000-01-01T00:00:00Z"]),
+    plainArray([0, 0]),
+    plainArray([until, until]),
+    1_000,
+    1_000,
+    1_000_000,
+    1_000_000,
+  ],
+};
+const remove = {
+  text: removeStatement(table),
+  values: [
+    plainArray(Array.from({ length: 40 }, (_, n) => `(0,${n + 1})`)),
+    plainArray(Array.from({ length: 40 }, (_, n) => `00000000-0000-7000-8000-0000000000${10 + n}`)),
+  ],
+};
+
+/** As `explain` shows it, once the plan for any values was made on an empty table, and the table has grown. */
+async function planOf(url: string, { text, values }: typeof claim, isPinned: boolean): Promise<string> {
+  const session = new PostgresSession(databaseConfig(url), "kept plans", { isPinned });
+  try {
+    for (let asked = 0; asked < 8; asked += 1)
+      await session.query(text, values, { keep: isPinned ? "pinned" : "always" });
+    const [kept] = await session.query<[string, string]>(
+      "select name, generic_plans::text from pg_prepared_statements where statement = $1",
+      [text],
+    );
+    expect(Number(kept?.[1])).toBeGreaterThan(0);
+    await session.query(
+      `insert into ${table} (aggregate_id, event_payload) select 'a-' || n, '{}' from generate_series(1, 20000) as n`,
+    );
+    const literals = values.map((value) => (typeof value === "number" ? String(value) : `'${value}'`));
+    const lines = await session.query<[string]>(`explain execute ${kept?.[0]}(${literals.join(", ")})`);
+    return lines.join("\n");
+  } finally {
+    await session.close();
+  }
+}
+
+describe("a plan that is kept", () => {
+  let database: Awaited<ReturnType<typeof migratedDatabase>>;
+  beforeEach(async () => {
+    database = await migratedDatabase();
+  });
+  afterEach(() => database.drop());
+
+  it("reads by index, though it was made on an empty table: a claim", async () => {
+    const plan = await planOf(database.url, claim, true);
+    expect(plan).toContain("Index Scan using");
+    expect(plan).not.toContain("Seq Scan");
+  });
+
+  it("reads by address, though it was made on an empty table: a removal", async () => {
+    const plan = await planOf(database.url, remove, true);
+    expect(plan).toContain("Tid Scan");
+    expect(plan).not.toContain("Seq Scan");
+  });
+
+  it("would read everything in a session that is not bound to indexes", async () => {
+    expect(await planOf(database.url, remove, false)).toContain("Seq Scan");
+  });
+
+  it("is not kept where the session is not bound: options in the address stand in the place of ours", async () => {
+    const url = `${database.url}?options=${encodeURIComponent("-c search_path=public")}`;
+    const session = new PostgresSession(databaseConfig(url), "kept plans", { isPinned: true });
+    await session.query(claim.text, claim.values, pinned);
+    expect(await session.query(kept)).toEqual([]);
+    await session.close();
   });
 });

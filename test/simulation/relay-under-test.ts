@@ -101,16 +101,17 @@ export function makeRelayUnderTest(
   const shards = parts.shardsOf(keeper);
   const around = { clock: process.clock, random: process.random, announcements };
   const { outbox, publisher } = parts;
+  const bounds = { ...limits, ...world.limits };
   const relay = new Relay(
     {
       ...around,
       shards,
       outbox,
       ledger: simulatedLedger(world.ports, world.watch),
-      slices: wholeSlice(shards, { ...around, outbox, publisher }),
+      slices: wholeSlice(shards, { ...around, outbox, publisher, bounds }),
       close: () => publisher.close(),
     },
-    { ...limits, ...world.limits },
+    bounds,
     { topicTemplate: "outbox.event.${aggregate_type}", topicDefault: "outbox.event" },
   );
   return { relay, keeper, sweep: () => parts.sweep(relay) };

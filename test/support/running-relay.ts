@@ -115,8 +115,9 @@ const forgetful: RejectionLedger = {
 
 /** Not started yet. */
 export function makeRelay(outbox: Outbox, publisher: Publisher, choices: RelayChoices = {}): RunningRelay {
+  const bounds = { ...testLimits, ...choices.limits };
   const slices = (shards: ShardLeases, around: LineParts) =>
-    wholeSlice(shards, { ...around, outbox, publisher });
+    wholeSlice(shards, { ...around, outbox, publisher, bounds });
   return makeRelayOf(outbox, { slices, close: () => publisher.close() }, choices);
 }
 

@@ -1,0 +1,104 @@
+/**
+ * Deletes what was acked, one statement at a time. What is acked meanwhile goes with the next one, so that many
+ * small batches cost few statements, and a batch need not wait for the disk on which the one before it is
+ * being deleted.
+ *
+ *     acked    a ─► b ─► c ─► d ─►
+ *     deleted  [ a    ][ b c ][ d …
+ *
+ * What is acked and not deleted is what a crash publishes again: never more than one batch may have.
+ */
+import type { Ack } from "../event/delivery.ts";
+import type { Outbox } from "../outbox/outbox.ts";
+import type { ClaimSizes } from "./claims.ts";
+import { insist, type LineParts } from "./line.ts";
+import type { Outage } from "./outage.ts";
+
+/** What one batch may have. */
+export type BatchBounds = Pick<ClaimSizes, "batchEventsMax" | "batchBytesMax">;
+
+export interface RemovalsParts extends LineParts {
+  readonly outbox: Outbox;
+  readonly bounds: BatchBounds;
+}
+
+export class Removals {
+  readonly #parts: RemovalsParts;
+  readonly #outage: Outage;
+  readonly #signal: AbortSignal;
+  /** Acked, and no statement is under way for them yet. */
+  #pile: Ack[] = [];
+  #isUnderWay = false;
+  #current: Promise<void> = Promise.resolve();
+  #events = 0;
+  #bytes = 0;
+  #removedTotal = 0;
+  #fault: unknown;
+
+  constructor(parts: RemovalsParts, outage: Outage, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#outage = outage;
+    this.#signal = signal;
+  }
+
+  get removedTotal(): number {
+    return this.#removedTotal;
+  }
+
+  /** Resolves when another batch may be published. Rejects with what is wrong with this program. */
+  async add(acks: readonly Ack[]): Promise<void> {
+    if (acks.length === 0) return;
+    this.#events += acks.length;
+    for (const ack of acks) {
+      this.#pile.push(ack);
+      this.#bytes += ack.payloadBytes;
+    }
+    this.#begin();
+    // What is under way is one batch, or several that are none too large together; more must not come on top.
+    while (this.#pile.length > 0 && this.#isFull) await this.#current;
+    if (this.#fault !== undefined) throw this.#fault;
+  }
+
+  /** Resolves when nothing is left to delete (or, when stopping, when it was given up until the restart). */
+  async settle(): Promise<void> {
+    while (this.#isUnderWay) await this.#current;
+  }
+
+  get #isFull(): boolean {
+    const { batchEventsMax, batchBytesMax } = this.#parts.bounds;
+    return this.#events > batchEventsMax || this.#bytes > batchBytesMax;
+  }
+
+  #begin(): void {
+    if (this.#isUnderWay || this.#pile.length === 0) return;
+    const acks = this.#pile;
+    this.#pile = [];
+    this.#isUnderWay = true;
+    this.#current = this.#remove(acks).then(() => {
+      this.#isUnderWay = false;
+      this.#begin();
+    });
+    // A bug in there: nothing is deleted any more, and whoever comes next is told.
+    this.#current.catch((fault) => {
+      this.#fault = fault;
+    });
+  }
+
+  /** Repeats until PostgreSQL has answered: a delete whose answer was lost finds nothing the second time. */
+  async #remove(acks: readonly Ack[]): Promise<void> {
+    const { clock, outbox, announcements } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    const removed = await insist(() => outbox.remove(acks), this.#outage, this.#signal);
+    this.#events -= acks.length;
+    for (const { payloadBytes } of acks) this.#bytes -= payloadBytes;
+    if (removed === undefined) return;
+    this.#removedTotal += removed;
+    const durationMs = clock.monotonicMs() - startedMs;
+    announcements.announce({
+      type: "batch-removed",
+      events: removed,
+      gone: acks.length - removed,
+      durationMs,
+    });
+  }
+}

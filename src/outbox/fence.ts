@@ -33,7 +33,8 @@
  * and found by the sweep. The policy `strict` is `holdMs = Infinity`.
  */
 import type { Micros } from "../event/position.ts";
-import type { Look, OpenWriter } from "./outbox.ts";
+import { microsOfIso } from "../event/position.ts";
+import type { Claim, Look, OpenWriter } from "./outbox.ts";
 
 /** Claim only what was created before it: an instant, and a lower one for each shard that is held back. */
 export interface Fence {
@@ -59,6 +60,18 @@ export function lowestOf({ open, held }: Fence): Micros {
 export function capFence({ open, held }: Fence, end: Micros): Fence {
   if (end >= open) return { open, held };
   return { open: end, held: new Map([...held].filter(([, instant]) => instant < end)) };
+}
+
+/**
+ * What a claim that knew no fence would have brought with this one. Undefined where that cannot be told: its
+ * limits ended it, and it is not known what stands below the fence in the shards behind.
+ */
+export function belowFence(claim: Claim, fence: Fence): Claim | undefined {
+  const events = claim.events.filter(
+    ({ shard, createdAt }) => microsOfIso(createdAt) < fenceOf(fence, shard),
+  );
+  if (events.length === claim.events.length) return claim;
+  return claim.isCut ? undefined : { ...claim, events };
 }
 
 /** A shard, or every one of them. */

@@ -58,7 +58,7 @@ export interface ClaimLimits {
 
 /** What to claim of one shard: what stands behind its cursor. */
 export interface ClaimRange extends ShardCursor {
-  /** Only rows created before this instant; above -Infinity. */
+  /** Only rows created before this instant; above -Infinity. Infinity: whatever is there. */
   readonly fence: Micros;
 }
 
@@ -80,6 +80,12 @@ export interface Claim {
    * behind. So one blocked aggregate of a million rows does not make every claim wait.
    */
   readonly passed?: readonly ShardCursor[];
+}
+
+export interface LookAndClaim {
+  readonly look: Look;
+  /** The younger of the two. */
+  readonly claim: Claim;
 }
 
 export interface SearchRequest {
@@ -127,6 +133,11 @@ export interface Outbox {
   /** What this role may see of the given backends; those that are gone are left out. */
   describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]>;
   claim(request: ClaimRequest): Promise<Claim>;
+  /**
+   * A look, and then a claim with a younger snapshot, for one round trip. What stands above the fence that the look
+   * gives is not to be published: `belowFence` takes it out. Null when it cannot be done here, or not yet.
+   */
+  lookAndClaim(request: ClaimRequest): Promise<LookAndClaim | null>;
   /** The first event of one aggregate at or after a position; the way back out of a block. */
   claimHead(
     shard: number,

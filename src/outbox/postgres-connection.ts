@@ -63,8 +63,11 @@ interface SessionSettings {
  * Leaves the planner one way to read a table: by the index that the statement names the columns of. A plan made on
  * an empty table is then still the plan for ten million rows, and can be kept. Without `jit=off` a statement that
  * can only be answered by reading a whole table would be compiled first, so dear does it look.
+ *
+ * And of several statements in one message each has a snapshot of its own, whatever the database's default is.
  */
-const pinning = "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off";
+const pinning =
+  "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c default_transaction_isolation=read\\ committed";
 
 /** SQLSTATEs that a person has to repair: wrong password, no such role, no such database. */
 const refusals = new Set(["28000", "28P01", "3D000"]);
@@ -140,10 +143,11 @@ export async function connectPinned(
   if (isPooled(client)) return { client, isPinned: false };
   try {
     // A pooler may have swallowed it, and options in DATABASE_URL stand in the place of these.
-    const { rows } = await client.query<{ setting: string }>(
-      "select pg_catalog.current_setting('enable_bitmapscan') as setting",
+    const { rows } = await client.query<{ settings: string }>(
+      `select concat_ws(', ', current_setting('enable_seqscan'), current_setting('enable_bitmapscan'),
+                        current_setting('default_transaction_isolation')) as settings`,
     );
-    return { client, isPinned: rows[0]?.setting === "off" };
+    return { client, isPinned: rows[0]?.settings === "off, off, read committed" };
   } catch (error) {
     client.end().catch(() => undefined);
     throw connectionError(error);

@@ -21,6 +21,7 @@ import type {
   ClaimRequest,
   Fault,
   Look,
+  LookAndClaim,
   Outbox,
   SearchRequest,
   SearchStop,
@@ -49,17 +50,51 @@ interface Schema {
   outrider_migrations: { name: string };
 }
 
-/** `shards`: numbers between commas, none in an empty text; null where nobody announces. */
+/** As texts. `shards`: numbers between commas, none in an empty text; null where nobody announces. */
 type LookRow = [
   clock: string,
   id: string | null,
-  pid: number | null,
+  pid: string | null,
   shards: string | null,
   startedAt: string | null,
-  isTwoPhase: boolean,
+  isTwoPhase: "t" | "f",
 ];
 
 const numbersOf = (list: string): number[] => (list === "" ? [] : list.split(",").map(Number));
+
+function toLook(rows: readonly LookRow[]): Look {
+  return {
+    clock: Number(rows[0]?.[0]),
+    writers: rows.flatMap(([, id, pid, shards, startedAt]) => {
+      if (id === null) return [];
+      const start = pid === null || startedAt === null ? null : Number(startedAt);
+      return [
+        {
+          id,
+          pid: pid === null ? null : Number(pid),
+          startedAt: start,
+          shards: shards === null ? null : numbersOf(shards),
+        },
+      ];
+    }),
+    isTwoPhase: rows[0]?.[5] !== "f",
+  };
+}
+
+function claimValues({ ranges, limits }: ClaimRequest): (string | number)[] {
+  return [
+    plainArray(ranges.map(({ shard }) => shard)),
+    plainArray(ranges.map(({ createdAt }) => createdAt)),
+    plainArray(ranges.map(({ seq }) => seq)),
+    plainArray(
+      ranges.map(({ fence }) => (fence === Number.POSITIVE_INFINITY ? "infinity" : isoOfMicros(fence))),
+    ),
+    limits.eventsPerShardMax,
+    limits.eventsMax,
+    limits.bytesMax,
+    limits.payloadBytesMax,
+  ];
+}
 
 /** Rows of one shard that a claim looks at while something is blocked: 20 ms of reading. */
 const rowsLookedAtMax = 10_000;
@@ -144,16 +179,7 @@ export class PostgresOutbox implements Outbox {
 
   async look(): Promise<Look> {
     const { text, values } = lookStatement(this.#table);
-    const rows = await this.reader.query<LookRow>(text, values, { keep: "always" });
-    return {
-      clock: Number(rows[0]?.[0]),
-      writers: rows.flatMap(([, id, pid, shards, startedAt]) => {
-        if (id === null) return [];
-        const start = pid === null || startedAt === null ? null : Number(startedAt);
-        return [{ id, pid, startedAt: start, shards: shards === null ? null : numbersOf(shards) }];
-      }),
-      isTwoPhase: rows[0]?.[5] ?? true,
-    };
+    return toLook(await this.reader.query<LookRow>(text, values, { keep: "always", isTexts: true }));
   }
 
   async describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]> {
@@ -168,26 +194,36 @@ export class PostgresOutbox implements Outbox {
     }));
   }
 
-  async claim({ ranges, limits, blocked }: ClaimRequest): Promise<Claim> {
+  async claim(request: ClaimRequest): Promise<Claim> {
+    const { ranges, limits, blocked } = request;
     if (ranges.length === 0) return { events: [], isCut: false };
-    const statementOf = blocked.length === 0 ? claimStatement : claimAroundBlockedStatement;
-    const lookedAtMax = Math.max(rowsLookedAtMax, limits.eventsPerShardMax);
-    const rows = await this.reader.query<ClaimRow>(
-      statementOf(this.#table, await this.#typeOfPayload()),
-      [
-        plainArray(ranges.map(({ shard }) => shard)),
-        plainArray(ranges.map(({ createdAt }) => createdAt)),
-        plainArray(ranges.map(({ seq }) => seq)),
-        plainArray(ranges.map(({ fence }) => isoOfMicros(fence))),
-        limits.eventsPerShardMax,
-        limits.eventsMax,
-        limits.bytesMax,
-        limits.payloadBytesMax,
-        ...(blocked.length === 0 ? [] : [blocked, lookedAtMax]),
-      ],
-      blocked.length === 0 ? { keep: "pinned", isTexts: true } : { isTexts: true },
-    );
+    const type = await this.#typeOfPayload();
+    const values = claimValues(request);
+    const rows =
+      blocked.length === 0
+        ? await this.reader.query<ClaimRow>(claimStatement(this.#table, type), values, {
+            keep: "pinned",
+            isTexts: true,
+          })
+        : await this.reader.query<ClaimRow>(
+            claimAroundBlockedStatement(this.#table, type),
+            [...values, blocked, Math.max(rowsLookedAtMax, limits.eventsPerShardMax)],
+            { isTexts: true },
+          );
     return toClaim(rows, limits);
+  }
+
+  async lookAndClaim(request: ClaimRequest): Promise<LookAndClaim | null> {
+    const { ranges, limits, blocked } = request;
+    if (ranges.length === 0 || blocked.length > 0) return null;
+    const text = claimStatement(this.#table, await this.#typeOfPayload());
+    const answer = await this.reader.queryTogether([
+      lookStatement(this.#table),
+      { text, values: claimValues(request) },
+    ]);
+    if (answer === null) return null;
+    const [looked, claimed] = answer as [LookRow[], ClaimRow[]];
+    return { look: toLook(looked), claim: toClaim(claimed, limits) };
   }
 
   async claimHead(

@@ -39,6 +39,14 @@ export interface How {
 interface Opened {
   readonly client: pg.Client;
   readonly isPinned: boolean;
+  /** The texts of statements that this connection has been given to keep. */
+  readonly kept: Set<string>;
+}
+
+/** One of several statements of one message. */
+export interface Together {
+  readonly text: string;
+  readonly values: readonly (string | number)[];
 }
 
 const names = new Map<string, string>();
@@ -50,6 +58,10 @@ function nameOf(text: string): string {
   const name = `outrider_${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
   names.set(text, name);
   return name;
+}
+
+function literalOf(value: string | number): string {
+  return typeof value === "number" ? String(value) : pg.escapeLiteral(value);
 }
 
 /** No such statement here, another one's of this name is, or its tables have changed since. */
@@ -94,6 +106,33 @@ export class PostgresSession {
   }
 
   /**
+   * Statements that this session keeps, in one message: one round trip, and one transaction in which each has a
+   * snapshot of its own. Every column as text, save bytea. Null, and nothing was asked, where it does not keep all
+   * of them: then they are to be asked one by one. Throws as `query` does.
+   */
+  queryTogether(all: readonly Together[]): Promise<readonly unknown[][][] | null> {
+    const running = this.#turn.then(() => this.#togetherNow(all));
+    this.#turn = running.catch(() => undefined);
+    return running;
+  }
+
+  async #togetherNow(all: readonly Together[]): Promise<readonly unknown[][][] | null> {
+    const { client, isPinned, kept } = await this.#open();
+    if (!isPinned || !this.#canKeep || !all.every(({ text }) => kept.has(text))) return null;
+    const text = all
+      .map((one) => `execute ${nameOf(one.text)}(${one.values.map(literalOf).join(", ")})`)
+      .join("; ");
+    try {
+      const results: unknown = await this.#ask(client, { text, rowMode: "array", types: asTexts });
+      return (results as readonly pg.QueryArrayResult<unknown[]>[]).map(({ rows }) => rows);
+    } catch (error) {
+      if (!isNotKept(error)) throw error;
+      this.#canKeep = false;
+      return null;
+    }
+  }
+
+  /**
    * Whether the other side seems to be a pooler in transaction mode.
    * @throws OutriderError OUTBOX_UNAVAILABLE or OUTBOX_REFUSED.
    */
@@ -116,7 +155,7 @@ export class PostgresSession {
     values: readonly unknown[],
     { keep, isTexts = false }: How,
   ): Promise<pg.QueryArrayResult<R>> {
-    const { client, isPinned } = await this.#open();
+    const { client, isPinned, kept } = await this.#open();
     const query: pg.QueryArrayConfig<unknown[]> = {
       text,
       values: [...values],
@@ -126,7 +165,9 @@ export class PostgresSession {
     const isKept = this.#canKeep && (keep === "always" || (keep === "pinned" && isPinned));
     if (!isKept) return this.#ask<R>(client, query);
     try {
-      return await this.#ask<R>(client, { ...query, name: nameOf(text) });
+      const answer = await this.#ask<R>(client, { ...query, name: nameOf(text) });
+      kept.add(text);
+      return answer;
     } catch (error) {
       // A pooler that hands each statement to another backend: from now on they are sent whole.
       if (!isNotKept(error)) throw error;
@@ -160,9 +201,10 @@ export class PostgresSession {
   }
 
   #connect(): Promise<Opened> {
-    const opening = this.#isToBePinned
+    const connecting = this.#isToBePinned
       ? connectPinned(this.#config, this.#applicationName)
       : connect(this.#config, this.#applicationName).then((client) => ({ client, isPinned: false }));
+    const opening = connecting.then((opened) => ({ ...opened, kept: new Set<string>() }));
     const forget = () => {
       if (this.#opened === opening) this.#opened = undefined;
     };

@@ -44,7 +44,7 @@ export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announc
  * not announced begins after this look's clock, and the next look knows. An announcement without the lock on
  * the table belongs to a writer that took the lock while this look was reading: it counts from the next on.
  */
-export function lookStatement(table: string): { text: string; values: unknown[] } {
+export function lookStatement(table: string): { text: string; values: (string | number)[] } {
   return {
     text: `select (extract(epoch from statement_timestamp()) * 1000000)::bigint::text,
        writer.virtualtransaction, writer.pid, case when once.announces then coalesce(writer.shards, '') end,

@@ -1,12 +1,18 @@
-/** One look and one claim: how much to ask for, from where, and what the answer says about the rest. */
+/**
+ * One look and one claim: how much to ask for, from where, and what the answer says about the rest.
+ *
+ * The claim needs the fence, and the fence needs the look. But where the fence lay close to the clock the last
+ * time, it will again, and next to nothing stands above it: then both go in one message, the claim without a
+ * fence, and what it brought from above is dropped here. It saves a round trip of two at every poll.
+ */
 import type { Micros } from "../event/position.ts";
 import type { Clock } from "../foundation/clock.ts";
-import { capFence, lowestOf } from "../outbox/fence.ts";
-import type { Claim, ClaimLimits, Outbox } from "../outbox/outbox.ts";
+import { belowFence, capFence, type Fence, fenceAt, lowestOf } from "../outbox/fence.ts";
+import type { Claim, ClaimLimits, ClaimRequest, Outbox } from "../outbox/outbox.ts";
 import type { Announcements } from "./announcements.ts";
-import type { Cursors } from "./cursors.ts";
+import type { ClaimPlan, Cursors } from "./cursors.ts";
 import type { Dispatch } from "./dispatch.ts";
-import type { FenceWatch } from "./fence-watch.ts";
+import type { FenceMark, FenceWatch } from "./fence-watch.ts";
 import { eventsToClaim } from "./pace.ts";
 
 export interface ClaimSizes {
@@ -33,10 +39,23 @@ export interface Claimed extends Claim {
   readonly fence: Micros;
 }
 
+/** So far behind the clock may the fence lie for a claim that does not know it: what is read in vain is that much. */
+const nearMs = 20;
+
+/** What was claimed, and what by. */
+interface Taken {
+  readonly mark: FenceMark;
+  readonly fence: Fence;
+  readonly plan: ClaimPlan;
+  readonly claim: Claim;
+}
+
 export class Claims {
   readonly #parts: ClaimParts;
   readonly #sizes: ClaimSizes;
   #averageBytes = 0;
+  /** How far behind the clock the fence lay at the last look. */
+  #lagMs = Number.POSITIVE_INFINITY;
 
   constructor(parts: ClaimParts, sizes: ClaimSizes) {
     this.#parts = parts;
@@ -50,14 +69,10 @@ export class Claims {
   }
 
   async take(blocked: readonly string[]): Promise<Claimed> {
-    const { clock, outbox, announcements, fenceWatch, cursors, dispatch } = this.#parts;
+    const { clock, announcements, cursors } = this.#parts;
     const startedMs = clock.monotonicMs();
-    const mark = await fenceWatch.take();
-    const fence = capFence(mark.fence, dispatch.endFor(mark.clock));
-    const { limits } = this;
-    const plan = cursors.plan(limits.eventsMax, fence);
-    const { ranges, eventsPerShardMax } = plan;
-    const claim = await outbox.claim({ ranges, limits: { ...limits, eventsPerShardMax }, blocked });
+    const { mark, fence, plan, claim } = (await this.#inOne(blocked)) ?? (await this.#inTwo(blocked));
+    this.#lagMs = (mark.clock - lowestOf(mark.fence)) / 1000;
     const late = cursors.advance(plan, claim);
     if (late > 0) announcements.announce({ type: "late-events", events: late });
     const bytes = claim.events.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
@@ -66,12 +81,41 @@ export class Claims {
       type: "polled",
       events: claim.events.length,
       bytes,
-      fenceLagMs: (mark.clock - lowestOf(mark.fence)) / 1000,
+      fenceLagMs: this.#lagMs,
       databaseClockMs: mark.clock / 1000,
       durationMs: clock.monotonicMs() - startedMs,
     });
     const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0;
     const isQuiet = isAtEnd && mark.isQuiet && lowestOf(fence) === mark.clock;
     return { ...claim, isAtEnd, isQuiet, fence: lowestOf(fence) };
+  }
+
+  async #inTwo(blocked: readonly string[]): Promise<Taken> {
+    return this.#below(await this.#parts.fenceWatch.take(), blocked);
+  }
+
+  async #below(mark: FenceMark, blocked: readonly string[]): Promise<Taken> {
+    const fence = capFence(mark.fence, this.#parts.dispatch.endFor(mark.clock));
+    const plan = this.#parts.cursors.plan(this.limits.eventsMax, fence);
+    return { mark, fence, plan, claim: await this.#parts.outbox.claim(this.#requestOf(plan, blocked)) };
+  }
+
+  /** Undefined where it takes two: nothing was taken then. */
+  async #inOne(blocked: readonly string[]): Promise<Taken | undefined> {
+    const { outbox, fenceWatch, cursors, dispatch } = this.#parts;
+    if (fenceWatch.isShared || blocked.length > 0 || this.#lagMs > nearMs) return undefined;
+    const { eventsMax } = this.limits;
+    const unfenced = cursors.plan(eventsMax, fenceAt(Number.POSITIVE_INFINITY));
+    const both = await outbox.lookAndClaim(this.#requestOf(unfenced, blocked));
+    if (both === null) return undefined;
+    const mark = await fenceWatch.note(both.look);
+    const fence = capFence(mark.fence, dispatch.endFor(mark.clock));
+    const claim = belowFence(both.claim, fence);
+    if (claim === undefined) return this.#below(mark, blocked);
+    return { mark, fence, plan: cursors.plan(eventsMax, fence), claim };
+  }
+
+  #requestOf({ ranges, eventsPerShardMax }: ClaimPlan, blocked: readonly string[]): ClaimRequest {
+    return { ranges, limits: { ...this.limits, eventsPerShardMax }, blocked };
   }
 }

@@ -53,13 +53,16 @@ export class Cursors {
   }
 
   plan(eventsMax: number, fence: Fence): ClaimPlan {
-    const ranges = this.#order.map((shard) => ({
-      ...(this.#positions.get(shard) ?? beginning),
-      shard,
-      fence: fenceOf(fence, shard),
-    }));
+    const ranges: ClaimRange[] = [];
+    for (const shard of this.#order) {
+      const below = fenceOf(fence, shard);
+      if (below === Number.NEGATIVE_INFINITY) continue;
+      // Named one by one: spreading 64 of them at every poll took a tenth of a millisecond.
+      const { createdAt, seq } = this.#positions.get(shard) ?? beginning;
+      ranges.push({ shard, createdAt, seq, fence: below });
+    }
     return {
-      ranges: ranges.filter((range) => range.fence !== Number.NEGATIVE_INFINITY),
+      ranges,
       eventsPerShardMax: Math.ceil(eventsMax / Math.max(1, this.#crowd)),
     };
   }

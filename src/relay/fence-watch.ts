@@ -8,7 +8,7 @@ import {
   readFence,
   unseen,
 } from "../outbox/fence.ts";
-import type { Outbox } from "../outbox/outbox.ts";
+import type { Look, Outbox } from "../outbox/outbox.ts";
 import type { Announcements } from "./announcements.ts";
 
 export interface FenceTiming {
@@ -30,10 +30,13 @@ export class FenceWatch {
   readonly #timing: FenceTiming;
   readonly #announcements: Announcements;
   readonly #named = new Set<string>();
+  /** Several loops go by it: their looks must not overtake each other. */
+  readonly isShared: boolean;
   #state: FenceState = unseen;
   #taking: Promise<FenceMark> | undefined;
 
-  constructor(outbox: Outbox, timing: FenceTiming, announcements: Announcements) {
+  constructor(outbox: Outbox, timing: FenceTiming, announcements: Announcements, isShared = false) {
+    this.isShared = isShared;
     this.#outbox = outbox;
     this.#timing = timing;
     this.#announcements = announcements;
@@ -51,7 +54,11 @@ export class FenceWatch {
   }
 
   async #take(): Promise<FenceMark> {
-    const look = await this.#outbox.look();
+    return this.note(await this.#outbox.look());
+  }
+
+  /** Folds in a look that was taken along with a claim. Only where it is not shared. */
+  async note(look: Look): Promise<FenceMark> {
     const reading = readFence(this.#state, look, this.#timing.fenceHoldMs);
     this.#state = reading.state;
     await this.#tell(reading, look.clock);

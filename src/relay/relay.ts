@@ -56,8 +56,9 @@ export class Relay implements Lifecycle {
   constructor(parts: RelayParts, limits: RelayLimits, routing: Routing) {
     this.#parts = parts;
     this.#limits = limits;
-    const fenceWatch = new FenceWatch(parts.outbox, limits, parts.announcements);
-    const freshMs = parts.slices.length > 1 ? limits.pollMaxMs / 2 : 0;
+    const isShared = parts.slices.length > 1;
+    const fenceWatch = new FenceWatch(parts.outbox, limits, parts.announcements, isShared);
+    const freshMs = isShared ? limits.pollMaxMs / 2 : 0;
     const peek = new SharedPeek(parts.outbox, parts.clock, limits, freshMs);
     const { signal } = this.#stopping;
     this.#loops = parts.slices.map(

@@ -21,10 +21,20 @@ const allShardsForEveryone = {
   handBackDrained: async () => undefined,
 };
 
+/** Every claim is a statement of its own, so that a mutant need change no other. */
+const onlyInTwo: Pick<Outbox, "lookAndClaim"> = { lookAndClaim: async () => null };
+
 /** Exchanges what the looks of a relay tell it. */
 function tamper(parts: Parts, change: (look: Look) => Look): void {
   const { outbox } = parts;
-  parts.outbox = { ...outbox, look: async () => change(await outbox.look()) };
+  parts.outbox = {
+    ...outbox,
+    look: async () => change(await outbox.look()),
+    lookAndClaim: async (request) => {
+      const both = await outbox.lookAndClaim(request);
+      return both && { ...both, look: change(both.look) };
+    },
+  };
 }
 
 export const noFence: Mutant = {
@@ -69,6 +79,21 @@ export const startOfAnother: Mutant = {
   mutate: (parts) => tamper(parts, (look) => ({ ...look, isTwoPhase: false })),
 };
 
+export const oneSnapshot: Mutant = {
+  name: "one snapshot for the look and the claim",
+  fault: "what is claimed along with a look was read before it: a writer can commit in between",
+  mutate(parts) {
+    const { outbox } = parts;
+    parts.outbox = {
+      ...outbox,
+      lookAndClaim: async (request) => {
+        const early = await outbox.lookAndClaim(request);
+        return early && { look: await outbox.look(), claim: early.claim };
+      },
+    };
+  },
+};
+
 /** Who holds which row, one table a database. */
 const lockedRows = new WeakMap<ModelDatabase, Map<string, SimulatedProcess>>();
 
@@ -82,6 +107,7 @@ export const skipLocked: Mutant = {
     parts.shardsOf = () => allShardsForEveryone;
     parts.outbox = {
       ...outbox,
+      ...onlyInTwo,
       claim: async (request) => {
         const claim = await outbox.claim(request);
         const events = claim.events.filter(({ eventId }) => {
@@ -111,6 +137,7 @@ export const persistedCursor: Mutant = {
     };
     parts.outbox = {
       ...outbox,
+      ...onlyInTwo,
       claim: (request) =>
         outbox.claim({
           ...request,
@@ -156,6 +183,6 @@ export const unsettledSweep: Mutant = {
       return outbox.claim({ ...request, ranges });
     };
     // Without this an idle relay would not notice that there is something to sweep.
-    parts.outbox = { ...outbox, claim, peek: async () => (isDue ? null : outbox.peek()) };
+    parts.outbox = { ...outbox, ...onlyInTwo, claim, peek: async () => (isDue ? null : outbox.peek()) };
   },
 };

@@ -14,6 +14,7 @@ import {
 import {
   clockAfterLocks,
   noFence,
+  oneSnapshot,
   ownClock,
   persistedCursor,
   skipLocked,
@@ -32,6 +33,7 @@ export const mutants: readonly Mutant[] = [
   clockAfterLocks,
   startOfStatement,
   startOfAnother,
+  oneSnapshot,
   skipLocked,
   twoBatchesAtOnce,
   laneGoesOn,

@@ -3,7 +3,7 @@ import type { Ack } from "../../src/event/delivery.ts";
 import { OutriderError } from "../../src/foundation/errors.ts";
 import type { Leases } from "../../src/lease/lease.ts";
 import type { RejectionLedger } from "../../src/outbox/dead-letter-channel.ts";
-import type { ClaimRange, Outbox } from "../../src/outbox/outbox.ts";
+import type { ClaimRange, Look, Outbox } from "../../src/outbox/outbox.ts";
 import type { ModelDatabase, Row } from "./model-database.ts";
 import type { Fate, SimulatedProcess } from "./simulated-process.ts";
 import type { VirtualTime } from "./virtual-time.ts";
@@ -49,6 +49,16 @@ export function simulatedOutbox(parts: PortParts, watch: OutboxWatch): Outbox {
     watch.removed(rows, process.name);
     return rows.length;
   };
+  /** The clock is read first, then the locks, then the starts: transactions begin and end in between. */
+  const look = (reply: (look: Look) => void): void => {
+    const clock = database.clock;
+    time.after(process.latencyUs() / 4, () => {
+      const { writers, isTwoPhase } = database;
+      time.after(process.latencyUs() / 4, () =>
+        reply({ clock, writers: database.started(writers), isTwoPhase }),
+      );
+    });
+  };
   return {
     inspect: () => statement("read", (reply) => reply([])),
     peek: () => statement("read", (reply) => reply(database.mark)),
@@ -61,23 +71,19 @@ export function simulatedOutbox(parts: PortParts, watch: OutboxWatch): Outbox {
         };
         check();
       }),
-    look: () =>
-      statement("read", (reply) => {
-        const clock = database.clock;
-        // The clock is read first, then the locks, then the starts: transactions begin and end in between.
-        time.after(process.latencyUs() / 4, () => {
-          const { writers, isTwoPhase } = database;
-          time.after(process.latencyUs() / 4, () =>
-            reply({ clock, writers: database.started(writers), isTwoPhase }),
-          );
-        });
-      }),
+    look: () => statement("read", look),
     describeWriters: (pids) => statement("read", (reply) => reply(database.describe(pids))),
     claim: (request) =>
       statement("read", (reply) => {
         watch.claimed(request.ranges, process.name);
         reply(database.claim(request));
       }),
+    lookAndClaim: (request) =>
+      statement("read", (reply) =>
+        look((looked) =>
+          time.after(process.latencyUs() / 4, () => reply({ look: looked, claim: database.claim(request) })),
+        ),
+      ),
     claimHead: (shard, aggregateId, from, limits) =>
       statement("read", (reply) => reply(database.claimHead(shard, aggregateId, from, limits))),
     search: (request) => statement("read", (reply) => reply(database.search(request))),

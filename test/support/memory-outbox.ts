@@ -21,6 +21,7 @@ import type {
   ClaimRequest,
   Fault,
   Look,
+  LookAndClaim,
   Outbox,
   SearchRequest,
   SearchStop,
@@ -217,6 +218,11 @@ export class MemoryOutbox implements Outbox {
       events.push(withinLimit(event, limits));
     }
     return { events, isCut: events.length >= limits.eventsMax || bytes >= limits.bytesMax };
+  }
+
+  async lookAndClaim(request: ClaimRequest): Promise<LookAndClaim | null> {
+    if (request.blocked.length > 0) return null;
+    return { look: await this.look(), claim: await this.claim(request) };
   }
 
   async claimHead(

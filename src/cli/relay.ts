@@ -4,6 +4,7 @@ import { systemClock } from "../foundation/clock.ts";
 import { exitCodes } from "../foundation/errors.ts";
 import { composeLog, composeRelay, type Service } from "../service/compose.ts";
 import { keyNames } from "../service/config-keys.ts";
+import { keepYoungGenerationSmall } from "../service/memory.ts";
 import { addSettings, reportError, settingsOf } from "./command.ts";
 
 export function relayCommand(): Command {
@@ -12,6 +13,7 @@ export function relayCommand(): Command {
   );
   command.option("--json", "accepted for uniformity: the log is one JSON object a line in any case");
   return addSettings(command, keyNames).action(async () => {
+    keepYoungGenerationSmall();
     const { settings, warnings } = settingsOf(command, keyNames);
     const log = composeLog(settings);
     for (const warning of warnings) log.warn(warning);

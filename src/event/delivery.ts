@@ -14,8 +14,11 @@ import type { OutboxEvent } from "./event.ts";
 
 declare const acked: unique symbol;
 
-/** Proof that the broker accepted this event. Made in `acknowledgement.ts`, which only publishers import. */
-export type Ack = OutboxEvent & { readonly [acked]: true };
+/**
+ * Proof that the broker accepted this event. Made in `acknowledgement.ts`, which only publishers import. Of the
+ * event it has what the removal needs and no more: whoever keeps an ack keeps no payload in memory.
+ */
+export type Ack = Pick<OutboxEvent, "eventId" | "rowHint" | "payloadBytes"> & { readonly [acked]: true };
 
 declare const committed: unique symbol;
 

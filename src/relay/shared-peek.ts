@@ -3,7 +3,7 @@ import type { Clock } from "../foundation/clock.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 
 /** So long a statement waits at the server, at most: it holds a snapshot meanwhile, and a stop may come. */
-const vigilMs = 250;
+const vigilMs = 500;
 
 export interface PeekTiming {
   readonly pollMaxMs: number;

@@ -163,6 +163,26 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         await transaction.rollback();
       }));
 
+    it("looks and claims in one go, the claim as if it came after the look, once it has been asked one by one", () =>
+      withOutbox(async ({ outbox, begin, write }) => {
+        await claimAll(outbox);
+        await write({ aggregateId: "a" }, { aggregateId: "b" });
+        const transaction = await begin();
+        await transaction.insert({ aggregateId: "a" });
+        const request = { ranges: below(Number.POSITIVE_INFINITY), limits: roomy, blocked: [] };
+        const both = await outbox.lookAndClaim(request);
+        const [look, claim] = [await outbox.look(), await outbox.claim(request)];
+        expect(both?.claim).toEqual(claim);
+        expect(both?.look.writers).toEqual(look.writers);
+        expect(both?.claim.events).toHaveLength(2);
+        for (const { createdAt } of claim.events)
+          expect(microsOfIso(createdAt)).toBeLessThan(both?.look.clock ?? 0);
+        expect(await outbox.lookAndClaim({ ...request, blocked: ["a"] })).toBeNull();
+        await transaction.commit();
+        expect((await outbox.lookAndClaim(request))?.look.writers).toEqual([]);
+        expect((await outbox.lookAndClaim(request))?.claim.events).toHaveLength(3);
+      }));
+
     it("claims only below the fence and above the cursor", () =>
       withOutbox(async ({ outbox, write }) => {
         await write({}, {}, {}, {});

@@ -2,6 +2,7 @@
  * Statements that PostgreSQL keeps for a session, and poolers that know nothing of it: what is not found there,
  * or is found to be somebody else's, is sent whole.
  */
+import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { PostgresSession } from "../../src/outbox/postgres-session.ts";
 import { claimStatement, plainArray, removeStatement } from "../../src/outbox/statements.ts";
@@ -50,6 +51,75 @@ describe("a statement that is kept", () => {
     await expect(session.query("select 1 / $1::int", [0], always)).rejects.toMatchObject({
       code: "OUTBOX_FAILED",
     });
+  });
+});
+
+describe("several statements in one message", () => {
+  const first = { text: "select pg_advisory_lock_shared($1)::text", values: [4_711] };
+  const second = { text: "select count(*) from seen where n = $1", values: [1] };
+
+  /** Answers what the second sees of a row that is committed while the first is under way. */
+  async function seenBySecond(isolation: string): Promise<unknown> {
+    const database = await migratedDatabase();
+    const other = new pg.Client({ connectionString: database.url });
+    await other.connect();
+    const session = new PostgresSession(database.config, "together", { isPinned: true });
+    try {
+      await other.query(`create table seen (n int); alter database ${new URL(database.url).pathname.slice(1)}
+        set default_transaction_isolation = 'repeatable read'`);
+      await session.query(`set default_transaction_isolation = '${isolation}'`);
+      expect(await session.queryTogether([first, second])).toBeNull();
+      for (const { text, values } of [first, second]) await session.query(text, values, always);
+      await session.query("select pg_advisory_unlock_all()");
+      await other.query("select pg_advisory_lock(4711)");
+      const answer = session.queryTogether([first, second]);
+      for (;;) {
+        const { rows } = await other.query(
+          "select from pg_locks where locktype = 'advisory' and not granted",
+        );
+        if (rows.length > 0) break;
+      }
+      await other.query("insert into seen values (1)");
+      await other.query("select pg_advisory_unlock(4711)");
+      return (await answer)?.[1]?.[0]?.[0];
+    } finally {
+      await session.close();
+      await other.end();
+      await database.drop();
+    }
+  }
+
+  it("have a snapshot each: the second sees what was committed during the first", async () => {
+    expect(await seenBySecond("read committed")).toBe("1");
+  });
+
+  it("would share one in a database that reads repeatably, which the session's own settings rule out", async () => {
+    expect(await seenBySecond("repeatable read")).toBe("0");
+    const database = await migratedDatabase();
+    const client = new pg.Client({ connectionString: database.url });
+    await client.connect();
+    await client.query(
+      `alter database ${new URL(database.url).pathname.slice(1)} set default_transaction_isolation = 'repeatable read'`,
+    );
+    await client.end();
+    const session = new PostgresSession(database.config, "together", { isPinned: true });
+    expect(await session.query("show transaction_isolation")).toEqual([["read committed"]]);
+    await session.close();
+    await database.drop();
+  });
+
+  it("are asked one by one again when the backend has forgotten them", async () => {
+    const session = new PostgresSession(databaseConfig(inject("postgresUrl")), "together", {
+      isPinned: true,
+    });
+    const one = { text: "select $1::int", values: [1] };
+    await session.query(one.text, one.values, always);
+    expect(await session.queryTogether([one, one])).toEqual([[["1"]], [["1"]]]);
+    await session.query("deallocate all");
+    expect(await session.queryTogether([one, one])).toBeNull();
+    expect(await session.queryTogether([one, one])).toBeNull();
+    expect(await session.query(one.text, one.values, always)).toEqual([[1]]);
+    await session.close();
   });
 });
 

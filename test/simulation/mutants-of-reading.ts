@@ -131,21 +131,24 @@ export const persistedCursor: Mutant = {
     const { outbox } = parts;
     const cursors = persisted.get(database) ?? new Map<number, Position>();
     persisted.set(database, cursors);
-    const raise = ({ shard, createdAt, seq }: OutboxEvent) => {
+    const claimed = new Map<string, OutboxEvent>();
+    const raise = ({ eventId }: Pick<OutboxEvent, "eventId">) => {
+      const { shard, createdAt, seq } = claimed.get(eventId) as OutboxEvent;
       const known = cursors.get(shard) ?? beginning;
       if (comparePositions({ createdAt, seq }, known) > 0) cursors.set(shard, { createdAt, seq });
     };
     parts.outbox = {
       ...outbox,
       ...onlyInTwo,
-      claim: (request) =>
-        outbox.claim({
-          ...request,
-          ranges: request.ranges.map((range) => {
-            const known = cursors.get(range.shard) ?? beginning;
-            return comparePositions(range, known) < 0 ? { ...range, ...known } : range;
-          }),
-        }),
+      claim: async (request) => {
+        const ranges = request.ranges.map((range) => {
+          const known = cursors.get(range.shard) ?? beginning;
+          return comparePositions(range, known) < 0 ? { ...range, ...known } : range;
+        });
+        const claim = await outbox.claim({ ...request, ranges });
+        for (const event of claim.events) claimed.set(event.eventId, event);
+        return claim;
+      },
       remove: async (acks) => {
         const removed = await outbox.remove(acks);
         acks.forEach(raise);

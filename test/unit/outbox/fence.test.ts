@@ -1,7 +1,17 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { capFence, fenceAt, fenceOf, lowestOf, readFence, unseen } from "../../../src/outbox/fence.ts";
+import { isoOfMicros } from "../../../src/event/position.ts";
+import {
+  belowFence,
+  capFence,
+  fenceAt,
+  fenceOf,
+  lowestOf,
+  readFence,
+  unseen,
+} from "../../../src/outbox/fence.ts";
 import type { Look, OpenWriter } from "../../../src/outbox/outbox.ts";
+import { anEvent } from "../../support/events.ts";
 
 const writer = (id: string, pid: number | null = 1, startedAt: number | null = null): OpenWriter => ({
   id,
@@ -290,5 +300,34 @@ describe("fence", () => {
         }
       }),
     );
+  });
+});
+
+describe("a claim that knew no fence", () => {
+  const at = (micros: number, shard: number) =>
+    anEvent({ shard, createdAt: isoOfMicros(micros), seq: String(micros) });
+  const events = [at(10, 1), at(20, 1), at(10, 2), at(20, 2), at(30, 2)];
+  const seqsOf = (claim: ReturnType<typeof belowFence>) =>
+    claim?.events.map(({ shard, seq }) => [shard, Number(seq)]);
+
+  it("loses what stands at the fence or above, shard by shard", () => {
+    expect(seqsOf(belowFence({ events, isCut: false }, fenceAt(20)))).toEqual([
+      [1, 10],
+      [2, 10],
+    ]);
+    const held = { open: 30, held: new Map([[1, Number.NEGATIVE_INFINITY]]) };
+    expect(seqsOf(belowFence({ events, isCut: false }, held))).toEqual([
+      [2, 10],
+      [2, 20],
+    ]);
+  });
+
+  it("stays as it is where nothing stands above", () => {
+    const claim = { events, isCut: true };
+    expect(belowFence(claim, fenceAt(31))).toBe(claim);
+  });
+
+  it("says nothing of the shards behind when its limits ended it above the fence", () => {
+    expect(belowFence({ events, isCut: true }, fenceAt(30))).toBeUndefined();
   });
 });

@@ -18,7 +18,7 @@ class SlowOutbox extends MemoryOutbox {
   override remove(acks: readonly Ack[]): Promise<number> {
     return new Promise((resolve, reject) => {
       const answer = (error?: Error) => (error === undefined ? resolve(acks.length) : reject(error));
-      this.statements.push({ seqs: acks.map(({ seq }) => seq), answer });
+      this.statements.push({ seqs: acks.map(({ eventId }) => String(Number(eventId.slice(-12)))), answer });
     });
   }
 }

@@ -1,13 +1,15 @@
 /** `outrider demo`: the whole way from a transaction to a consumer, on real parts, audited. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { systemClock } from "../foundation/clock.ts";
 import { OutriderError } from "../foundation/errors.ts";
-import { type DemoOptions, interrupted, runDemo } from "./demo/demo-run.ts";
+import { type DemoOptions, runDemo } from "./demo/demo-run.ts";
 import { Progress } from "./demo/progress.ts";
-import type { Destination } from "./demo/real-parts.ts";
 import { isKept, jsonOutcome, renderOutcome } from "./demo/rendering.ts";
 import { seedMax } from "./demo/seeded-random.ts";
-import { UndoList } from "./demo/undo-list.ts";
+import type { Destination } from "./trial/real-parts.ts";
+import { interrupted, listenToSignals } from "./trial/signals.ts";
+import { UndoList } from "./trial/undo-list.ts";
+import { wholeNumber } from "./trial/whole-number.ts";
 
 interface DemoFlags {
   readonly events: number;
@@ -57,14 +59,6 @@ export function demoCommand(): Command {
     });
 }
 
-function wholeNumber(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() !== "" && Number.isInteger(value) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`A whole number from ${min} to ${max} is needed.`);
-  };
-}
-
 async function demonstrate(flags: DemoFlags): Promise<void> {
   const stream = flags.json === true ? process.stderr : process.stdout;
   const progress = new Progress(stream, systemClock, process.env);
@@ -91,21 +85,4 @@ async function demonstrate(flags: DemoFlags): Promise<void> {
     for (const failure of await undoList.undoAll()) progress.say(failure);
     signals.release();
   }
-}
-
-/** The first signal ends the run and cleans up, the second exits at once. */
-function listenToSignals(progress: Progress) {
-  const ending = new AbortController();
-  const onSignal = (signal: NodeJS.Signals) => {
-    const code = signal === "SIGTERM" ? 143 : 130;
-    if (process.exitCode === code) process.exit(code);
-    process.exitCode = code;
-    progress.say("stopping, and removing what the demo made (once more to leave at once)");
-    ending.abort(interrupted);
-  };
-  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
-  return {
-    ending,
-    release: () => process.off("SIGINT", onSignal).off("SIGTERM", onSignal),
-  };
 }

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { exitCodes } from "../foundation/errors.ts";
 import { version } from "../service/version.ts";
+import { benchCommand, benchLoopCommand } from "./bench.ts";
 import { blockedCommand } from "./blocked.ts";
 import { reportError } from "./command.ts";
 import { configCommand } from "./config.ts";
@@ -37,8 +38,10 @@ function program(): Command {
     grantsCommand(),
     configCommand(),
     demoCommand(),
+    benchCommand(),
   ])
     root.addCommand(command);
+  root.addCommand(benchLoopCommand(), { hidden: true });
   for (const command of [root, ...root.commands, ...root.commands.flatMap(({ commands }) => commands)])
     command.exitOverride().showHelpAfterError("(--help shows what there is)");
   return root;

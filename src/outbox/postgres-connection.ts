@@ -110,9 +110,9 @@ function isWithoutTls(thrown: unknown): boolean {
   return messageOf(thrown) === "The server does not support SSL connections";
 }
 
-/** What a pooler says that does not know a start-up parameter. */
-function isUnknownParameter(thrown: unknown): boolean {
-  return /unsupported startup parameter/i.test(messageOf(thrown));
+/** What a pooler or a proxy says to a start-up message with something in it that it will not pass on. */
+function isAboutParameters(thrown: unknown): boolean {
+  return sqlstateOf(thrown) === "0A000" || /startup parameter|command-line option/i.test(messageOf(thrown));
 }
 
 /** Connections whose other side refused a start-up parameter, as poolers in transaction mode do. */
@@ -154,15 +154,19 @@ export async function connectPinned(
   }
 }
 
+/** What the other side will not hear of is left out, what is needed least first. */
 async function open(
   config: DatabaseConfig,
   applicationName: string,
   session: SessionSettings,
 ): Promise<pg.Client> {
-  try {
-    return await connectWith(config, applicationName, session);
-  } catch (error) {
-    if (!isUnknownParameter(error)) throw connectionError(error);
+  const ladder = session.isPinned ? [session, { isPinned: false }] : [session];
+  for (const asked of ladder) {
+    try {
+      return await connectWith(config, applicationName, asked);
+    } catch (error) {
+      if (!isAboutParameters(error)) throw connectionError(error);
+    }
   }
   try {
     const client = await connectWith(config, applicationName, undefined);

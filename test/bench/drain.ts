@@ -1,7 +1,8 @@
 /** How fast a backlog goes, started cold, beside the client alone, PostgreSQL alone, and the obvious loop. */
+
+import { median, ratioOf, rounded, type Spread, spreadOf } from "../../src/foundation/figures.ts";
 import { fetchDebezium } from "./debezium.ts";
 import { drainWithDebezium } from "./debezium-run.ts";
-import { median, ratioOf, rounded, type Spread, spreadOf } from "./figures.ts";
 import type { BenchOptions } from "./options.ts";
 import type { ReferenceKind } from "./reference.ts";
 import { drainWithReference } from "./reference-run.ts";

@@ -2,8 +2,16 @@
  * What exactly-once delivery costs: at-least-once beside it in the same run, turn by turn. Throughput at
  * several sizes of a batch, latency at a steady rate, and the time in which a killed relay is replaced.
  */
+
+import {
+  median,
+  type Quantiles,
+  ratioOf,
+  rounded,
+  type Spread,
+  spreadOf,
+} from "../../src/foundation/figures.ts";
 import { type FailoverFigures, measureFailover } from "./failover-run.ts";
-import { median, type Quantiles, ratioOf, rounded, type Spread, spreadOf } from "./figures.ts";
 import { measureLatency } from "./latency-run.ts";
 import type { BenchOptions } from "./options.ts";
 import { carryWithRelay, type Delivery, type DrainFigures, drainWithRelay } from "./relay-run.ts";

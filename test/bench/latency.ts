@@ -1,7 +1,8 @@
 /** From the commit to the consumer, at a steady rate and after a pause; the obvious loop beside the relay. */
+
+import { type Quantiles, rounded } from "../../src/foundation/figures.ts";
 import { fetchDebezium } from "./debezium.ts";
 import { carryWithDebezium } from "./debezium-run.ts";
-import { type Quantiles, rounded } from "./figures.ts";
 import { type Carrier, measureLatency } from "./latency-run.ts";
 import type { BenchOptions } from "./options.ts";
 import { carryWithLoop } from "./reference-run.ts";

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { kafkaVersion } from "../../src/environment/kafka-jars.ts";
+import { rounded } from "../../src/foundation/figures.ts";
 import { version } from "../../src/service/version.ts";
 import { debeziumVersion } from "./debezium.ts";
-import { rounded } from "./figures.ts";
 import type { Stage } from "./stage.ts";
 
 export interface Machine {

@@ -2,8 +2,9 @@
  * What transactions that stay open after their insert cost everybody else's events: the relay with its fence as
  * it is and narrowed, beside the obvious loop, which has no fence and no order either.
  */
+
+import { type Quantiles, rounded } from "../../src/foundation/figures.ts";
 import type { Verdict } from "../support/order.ts";
-import { type Quantiles, rounded } from "./figures.ts";
 import { type Holding, HoldingWriters } from "./holding-writers.ts";
 import { type Carrier, measureLatency } from "./latency-run.ts";
 import type { BenchOptions } from "./options.ts";

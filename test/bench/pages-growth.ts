@@ -1,6 +1,7 @@
 /** The pages of the benchmarks that are about what grows. Pure. */
+
+import { median, rounded } from "../../src/foundation/figures.ts";
 import { type BloatBench, bloatSides, growthOf } from "./bloat.ts";
-import { median, rounded } from "./figures.ts";
 import { type Presentation, spread } from "./pages.ts";
 import type { ScaleBench } from "./scale.ts";
 

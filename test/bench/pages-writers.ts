@@ -1,5 +1,5 @@
 /** The pages of the benchmarks that are about those who write. Pure. */
-import { spreadOf } from "./figures.ts";
+import { spreadOf } from "../../src/foundation/figures.ts";
 import { type OpenWritersBench, openWriterSides } from "./open-writers.ts";
 import { type Presentation, quantileHead, quantileKeys, spread } from "./pages.ts";
 import { type WritersBench, writerSides } from "./writers.ts";

@@ -1,7 +1,8 @@
 /** Which tables and plots each benchmark shows. Pure. */
+
+import { type Quantiles, rounded, type Spread, spreadOf } from "../../src/foundation/figures.ts";
 import type { DrainBench, Other } from "./drain.ts";
 import type { ExactlyOnceFigures, Throughput } from "./exactly-once.ts";
-import { type Quantiles, rounded, type Spread, spreadOf } from "./figures.ts";
 import type { LatencyBench } from "./latency.ts";
 import type { Page } from "./page.ts";
 import type { Bar, Plot } from "./plot.ts";

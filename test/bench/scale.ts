@@ -2,7 +2,7 @@
  * What an event costs as things grow: the backlog, the number of aggregates, the payload, one aggregate with half
  * of all events, the number of relays. Each case is held against the same plain one, turn by turn.
  */
-import { median, rounded } from "./figures.ts";
+import { median, rounded } from "../../src/foundation/figures.ts";
 import type { BenchOptions } from "./options.ts";
 import { type DrainFigures, drainWithRelay } from "./relay-run.ts";
 import type { Backlog, Stage } from "./stage.ts";

@@ -3,7 +3,7 @@
  * time from everybody: a third of a core, for minutes. No broker that anybody waits for is that young.
  */
 
-import { rounded } from "./figures.ts";
+import { rounded } from "../../src/foundation/figures.ts";
 import { type Carrier, measureLatency } from "./latency-run.ts";
 import { machineMs } from "./machine-clock.ts";
 import type { Place, Stage } from "./stage.ts";

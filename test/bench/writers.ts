@@ -8,7 +8,7 @@
  *     narrowed   Outrider's table, whose writers announce their shards
  */
 import pg from "pg";
-import { median, ratioOf, rounded, type Spread, spreadOf } from "./figures.ts";
+import { median, ratioOf, rounded, type Spread, spreadOf } from "../../src/foundation/figures.ts";
 import { machineMs } from "./machine-clock.ts";
 import type { BenchOptions } from "./options.ts";
 import type { Place, Stage } from "./stage.ts";
@@ -39,8 +39,12 @@ export interface WritersBench {
   readonly rounds: number;
 }
 
-/** Their processor time is counted in ticks of 10 ms: enough of them for a hundredth. */
-const transactions = 3_000;
+/**
+ * The sides take turns within a round, a chunk each, because the machine's pace changes within seconds and what is
+ * asked for is a difference of differences. Processor time is counted in ticks of 10 ms: a chunk has some fifty.
+ */
+const chunks = 8;
+const transactionsPerChunk = 500;
 const warmUps = 300;
 const sizes = [1, 10];
 
@@ -51,20 +55,59 @@ export async function benchWriters(stage: Stage, options: BenchOptions, say: Say
   for (const eventsPerTransaction of sizes) {
     const costs = each((): Cost[] => []);
     for (let round = 0; round < options.rounds; round += 1) {
-      for (const side of alternate(writerSides, round)) {
-        const template = side === "narrowed" ? narrowed : plain;
-        const cost = await stage.within(template, (place) =>
-          write(stage, place, side, { ...options, eventsPerTransaction }),
-        );
-        costs[side].push(cost);
-        say(
-          `round ${round + 1}: ${eventsPerTransaction} event(s), ${side}: ${rounded(cost.cpuMicros)} µs of processor, ${rounded(cost.transactionMs, 2)} ms`,
-        );
+      const templates = each((side) => (side === "narrowed" ? narrowed : plain));
+      const measured = await withPlaces(stage, templates, (places) =>
+        measureRound(stage, places, { ...options, eventsPerTransaction }),
+      );
+      for (const side of writerSides) {
+        const { cpuMicros, transactionMs } = measured[side];
+        costs[side].push(measured[side]);
+        const cost = `${rounded(cpuMicros)} µs of processor, ${rounded(transactionMs, 2)} ms`;
+        say(`round ${round + 1}: ${eventsPerTransaction} event(s), ${side}: ${cost}`);
       }
     }
     cases.push(summarize(eventsPerTransaction, costs));
   }
   return { cases, rounds: options.rounds };
+}
+
+/** A place for every side at the same time. */
+function withPlaces<T>(
+  stage: Stage,
+  templates: Readonly<Record<WriterSide, string>>,
+  work: (places: Readonly<Record<WriterSide, Place>>) => Promise<T>,
+): Promise<T> {
+  const places = new Map<WriterSide, Place>();
+  const open = ([side, ...rest]: readonly WriterSide[]): Promise<T> => {
+    if (side === undefined) return work(each((one) => places.get(one) as Place));
+    return stage.within(templates[side], (place) => {
+      places.set(side, place);
+      return open(rest);
+    });
+  };
+  return open(writerSides);
+}
+
+async function measureRound(
+  stage: Stage,
+  places: Readonly<Record<WriterSide, Place>>,
+  options: BenchOptions,
+): Promise<Record<WriterSide, Cost>> {
+  const writers = each((side) => new Writer(side, places[side], options));
+  for (const side of writerSides) await writers[side].open();
+  const micros = each(() => 0);
+  for (let chunk = 0; chunk < chunks; chunk += 1) {
+    for (const side of alternate(writerSides, chunk)) {
+      const before = stage.processorMicros().postgres;
+      await writers[side].write(transactionsPerChunk);
+      micros[side] += stage.processorMicros().postgres - before;
+    }
+  }
+  for (const side of writerSides) await writers[side].close();
+  return each((side) => ({
+    cpuMicros: micros[side] / (chunks * transactionsPerChunk),
+    transactionMs: median(writers[side].timesMs),
+  }));
 }
 
 function each<T>(make: (side: WriterSide) => T): Record<WriterSide, T> {
@@ -87,41 +130,59 @@ const business = `
   create index on bare_events (created_at);
   vacuum analyze accounts`;
 
-async function write(
-  stage: Stage,
-  { databaseUrl }: Place,
-  side: WriterSide,
-  { eventsPerTransaction, payloadBytes, aggregates }: BenchOptions,
-): Promise<Cost> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  for (const statement of business.split(";\n")) await client.query(statement);
-  const payload = JSON.stringify({ pad: "x".repeat(Math.max(0, payloadBytes - 10)) });
-  const once = async (n: number): Promise<number> => {
-    const startedMs = machineMs();
+class Writer {
+  readonly timesMs: number[] = [];
+  readonly #side: WriterSide;
+  readonly #client: pg.Client;
+  readonly #options: BenchOptions;
+  readonly #payload: string;
+  #count = 0;
+
+  constructor(side: WriterSide, { databaseUrl }: Place, options: BenchOptions) {
+    this.#side = side;
+    this.#client = new pg.Client({ connectionString: databaseUrl });
+    this.#options = options;
+    this.#payload = JSON.stringify({ pad: "x".repeat(Math.max(0, options.payloadBytes - 10)) });
+  }
+
+  async open(): Promise<void> {
+    await this.#client.connect();
+    for (const statement of business.split(";\n")) await this.#client.query(statement);
+    await this.write(warmUps);
+    this.timesMs.length = 0;
+  }
+
+  async write(transactions: number): Promise<void> {
+    for (let done = 0; done < transactions; done += 1) {
+      const startedMs = machineMs();
+      await this.#writeOne(this.#count);
+      this.timesMs.push(machineMs() - startedMs);
+      this.#count += 1;
+    }
+  }
+
+  async #writeOne(n: number): Promise<void> {
+    const { eventsPerTransaction, aggregates } = this.#options;
+    const client = this.#client;
     await client.query("begin");
     await client.query("update accounts set balance = balance + 1 where id = $1", [n % 1_000]);
     await client.query("insert into bookings (account, amount) values ($1, 1)", [n % 1_000]);
-    if (side !== "none") {
+    if (this.#side !== "none") {
       const ids = Array.from(
         { length: eventsPerTransaction },
         (_, at) => `aggregate-${(n + at * 7) % aggregates}`,
       );
       await client.query(
-        `insert into ${tables[side]} (aggregate_id, event_payload) select id, $2::json from unnest($1::text[]) as id`,
-        [ids, payload],
+        `insert into ${tables[this.#side]} (aggregate_id, event_payload) select id, $2::json from unnest($1::text[]) as id`,
+        [ids, this.#payload],
       );
     }
     await client.query("commit");
-    return machineMs() - startedMs;
-  };
-  for (let n = 0; n < warmUps; n += 1) await once(n);
-  const before = stage.processorMicros().postgres;
-  const times: number[] = [];
-  for (let n = 0; n < transactions; n += 1) times.push(await once(n));
-  const cpuMicros = (stage.processorMicros().postgres - before) / transactions;
-  await client.end();
-  return { cpuMicros, transactionMs: median(times) };
+  }
+
+  async close(): Promise<void> {
+    await this.#client.end();
+  }
 }
 
 function summarize(

@@ -1,57 +1,13 @@
 /** The demo as its users run it: a process of its own, on the servers it is given. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
-import { Kafka, logLevel } from "kafkajs";
-import pg from "pg";
 import { describe, expect, inject, it } from "vitest";
 import { freshDatabase } from "../support/database.ts";
+import { leftBehind, pipesOf, rowsOf, runTrial, startTrial } from "../support/trial.ts";
 
-const entry = fileURLToPath(new URL("../../bin/outrider.js", import.meta.url));
 const timeout = 120_000;
 
-function startDemo(url: string, flags: readonly string[]): ChildProcess {
-  return spawn(process.execPath, [entry, "demo", ...flags], {
-    env: { PATH: process.env.PATH, DATABASE_URL: url, KAFKA_BROKERS: inject("kafkaBrokers") },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-}
-
-async function runDemo(url: string, ...flags: readonly string[]) {
-  const { stdout, stderr, ...child } = pipesOf(startDemo(url, flags));
-  const [out, err, [code]] = await Promise.all([text(stdout), text(stderr), child.closed]);
-  return { out, err, code };
-}
-
-function pipesOf(child: ChildProcess) {
-  if (child.stdout === null || child.stderr === null) throw new Error("the pipes were asked for");
-  return { child, stdout: child.stdout, stderr: child.stderr, closed: once(child, "close") };
-}
-
-async function rowsOf(url: string, statement: string): Promise<unknown[]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query(statement)).rows;
-  } finally {
-    await client.end();
-  }
-}
-
-const leftDatabases = "select datname from pg_database where datname like 'outrider_demo_%'";
-
-async function leftTopics(): Promise<string[]> {
-  const kafka = new Kafka({ brokers: inject("kafkaBrokers").split(","), logLevel: logLevel.NOTHING });
-  const admin = kafka.admin();
-  await admin.connect();
-  try {
-    return (await admin.listTopics()).filter((topic) => topic.startsWith("outrider-demo-"));
-  } finally {
-    await admin.disconnect();
-  }
-}
+const runDemo = (url: string, ...flags: readonly string[]) => runTrial("demo", url, ...flags);
 
 describe("the demo", () => {
   it.each(["kafka", "stdout"])(
@@ -82,8 +38,7 @@ describe("the demo", () => {
       expect(err).toContain("All 8 promises held.");
       expect(out.trimEnd().split("\n")).toHaveLength(1);
       expect(code).toBe(0);
-      expect(await rowsOf(url, leftDatabases)).toEqual([]);
-      expect(await leftTopics()).toEqual([]);
+      expect(await leftBehind("demo", url)).toEqual([]);
     },
   );
 
@@ -128,7 +83,7 @@ describe("the demo", () => {
 
   it("removes everything when it is interrupted", { timeout }, async () => {
     const url = inject("postgresUrl");
-    const { child, stdout, stderr, closed } = pipesOf(startDemo(url, ["--events", "1000000"]));
+    const { child, stdout, stderr, closed } = pipesOf(startTrial("demo", url, ["--events", "1000000"]));
     const errors = text(stderr);
     const lines = createInterface({ input: stdout });
     for await (const line of lines) if (line.includes("committed")) break;
@@ -137,8 +92,7 @@ describe("the demo", () => {
     const [code] = await closed;
     expect(code).toBe(130);
     expect(await errors).toBe("");
-    expect(await rowsOf(url, leftDatabases)).toEqual([]);
-    expect(await leftTopics()).toEqual([]);
+    expect(await leftBehind("demo", url)).toEqual([]);
   });
 
   it.each([

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, i
 import { migrate } from "../../src/outbox/migrator.ts";
 import { connect } from "../../src/outbox/postgres-connection.ts";
 import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
+import { PostgresSession } from "../../src/outbox/postgres-session.ts";
 import { describeSchema } from "../support/catalog.ts";
 import { databaseConfig } from "../support/migrated-database.ts";
 import { all } from "../support/migration-names.ts";
@@ -59,6 +60,32 @@ describe.skipIf(reason !== undefined)("through PgBouncer in transaction mode", (
     for (const _ of [1, 2, 3]) expect((await outbox.look()).writers).toEqual([]);
     await outbox.close();
   });
+
+  it.each([
+    ["refuses", []],
+    ["swallows", ["options"]],
+  ])(
+    "where it swallows time-outs and %s what binds the planner, a relay keeps no plans there",
+    async (_, more) => {
+      const timeouts = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+      const other = await startPgbouncer("file" in found ? found.file : "", database.url, [
+        ...timeouts,
+        ...more,
+      ]);
+      const session = new PostgresSession(databaseConfig(other.url), "swallowed", { isPinned: true });
+      try {
+        const names = "select count(*)::int from pg_prepared_statements where name like 'outrider%'";
+        for (const _again of [1, 2, 3])
+          expect(await session.query("select $1::int", [1], { keep: "pinned" })).toEqual([[1]]);
+        expect(await session.queryTogether([{ text: "select $1::int", values: [1] }])).toBeNull();
+        expect(await session.query(names)).toEqual([[0]]);
+        expect(await session.isPooled()).toBe(false);
+      } finally {
+        await session.close();
+        await other.stop();
+      }
+    },
+  );
 
   it("makes the same as directly, and nothing of a run is left for others", async () => {
     const client = await enter();

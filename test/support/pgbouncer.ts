@@ -45,7 +45,12 @@ async function runnable(): Promise<string | undefined> {
   return undefined;
 }
 
-export async function startPgbouncer(file: string, targetUrl: string): Promise<Pgbouncer> {
+/** `swallowed`: start-up parameters that it lets pass and does nothing with. It refuses any other. */
+export async function startPgbouncer(
+  file: string,
+  targetUrl: string,
+  swallowed: readonly string[] = [],
+): Promise<Pgbouncer> {
   const target = new URL(targetUrl);
   const database = target.pathname.slice(1);
   const port = await freePort();
@@ -62,6 +67,7 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = 1
+ignore_startup_parameters = ${swallowed.join(", ")}
 `,
   );
   const url = new URL(targetUrl);

@@ -11,20 +11,22 @@ import type { Routing } from "../../event/message.ts";
 import type { Clock } from "../../foundation/clock.ts";
 import { invariant } from "../../foundation/errors.ts";
 import { kafkaOptionsOf, parseSettings } from "../../service/config.ts";
-import { type Audit, Auditor } from "./auditor.ts";
-import { KafkaReception } from "./kafka-reception.ts";
-import { type Destination, type PartTools, type RealParts, startParts } from "./real-parts.ts";
-import { type Arrival, receiptOf } from "./receipt.ts";
-import { RelayProcess } from "./relay-process.ts";
-import type { Outcome } from "./rendering.ts";
+import type { Arrival } from "../trial/kafka-reception.ts";
+import { KafkaReception } from "../trial/kafka-reception.ts";
+import { type Destination, type PartTools, type RealParts, startParts } from "../trial/real-parts.ts";
+import { RelayProcess } from "../trial/relay-process.ts";
 import {
   connectTo,
-  countRows,
   createScratchDatabase,
-  prepareTables,
+  prepareOutbox,
   type ScratchDatabase,
-} from "./scratch-database.ts";
-import { settleAll } from "./settle-all.ts";
+} from "../trial/scratch-database.ts";
+import { settleAll } from "../trial/settle-all.ts";
+import { countRows, createAuditTable } from "./audit-table.ts";
+import { type Audit, Auditor } from "./auditor.ts";
+import type { Progress } from "./progress.ts";
+import { receiptOf } from "./receipt.ts";
+import type { Outcome } from "./rendering.ts";
 import { receiveLines } from "./stdout-reception.ts";
 import { typedAggregate, type Workload } from "./workload.ts";
 import { runWriters } from "./writers.ts";
@@ -37,12 +39,10 @@ export interface DemoOptions extends Workload {
 }
 
 export interface DemoTools extends PartTools {
+  readonly progress: Progress;
   readonly clock: Clock;
   readonly ending: AbortController;
 }
-
-/** The reason of a run that a person ended. */
-export const interrupted = Symbol("interrupted");
 
 /** A run that receives nothing new for so long has lost what it still waits for. */
 const stalledAfterMs = 30_000;
@@ -53,9 +53,9 @@ export async function runDemo(options: DemoOptions, tools: DemoTools): Promise<O
   const { clock, progress, undoList } = tools;
   const parts = await startParts(options.to, tools);
   tools.ending.signal.throwIfAborted();
-  const database = await createScratchDatabase(parts.environment);
+  const database = await createScratchDatabase(parts.environment, "demo");
   undoList.add("drop the demo's database", () => database.drop());
-  await prepareTables(database);
+  await prepareOutbox(database, (client) => createAuditTable(client, database.schema));
   const run = new DemoRun(options, tools, parts, database);
   await run.open();
   tools.ending.signal.throwIfAborted();

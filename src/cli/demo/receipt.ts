@@ -1,16 +1,8 @@
 /** What arrived, as the auditor wants it: pure, the same for every way of arriving. */
 import { microsOfIso } from "../../event/position.ts";
+import type { Arrival } from "../trial/kafka-reception.ts";
 import type { ReceivedEvent } from "./auditor.ts";
 import { digestOf, envelopeDigestOf } from "./digest.ts";
-
-export interface Arrival {
-  readonly topic: string;
-  /** Topic and partition, or whatever keeps order where it arrived. */
-  readonly partition: string;
-  readonly key: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly payload: string | Uint8Array;
-}
 
 /** A message without an `event_id` is named by where it is, so that it shows up as a phantom. */
 export function receiptOf({ topic, partition, key, headers, payload }: Arrival): ReceivedEvent {

@@ -2,7 +2,7 @@
 
 import type { Readable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
-import type { Arrival } from "./receipt.ts";
+import type { Arrival } from "../trial/kafka-reception.ts";
 
 /** Resolves when the relay has ended and all it wrote has been handed on. */
 export async function receiveLines(events: Readable, onArrival: (arrival: Arrival) => void): Promise<void> {

@@ -1,9 +1,10 @@
 import { PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { envelopeDigestOf } from "../../../src/cli/demo/digest.ts";
-import { type Arrival, receiptOf } from "../../../src/cli/demo/receipt.ts";
+import { receiptOf } from "../../../src/cli/demo/receipt.ts";
 import { receiveLines } from "../../../src/cli/demo/stdout-reception.ts";
 import { spacedJson } from "../../../src/cli/demo/workload.ts";
+import type { Arrival } from "../../../src/cli/trial/kafka-reception.ts";
 import type { Message } from "../../../src/event/message.ts";
 import { StdoutPublisher } from "../../../src/publisher/stdout.ts";
 import { anEvent } from "../../support/events.ts";

@@ -11,7 +11,7 @@ import {
   sparkline,
 } from "../../../src/cli/demo/rendering.ts";
 import { seededRandom } from "../../../src/cli/demo/seeded-random.ts";
-import { UndoList } from "../../../src/cli/demo/undo-list.ts";
+import { UndoList } from "../../../src/cli/trial/undo-list.ts";
 
 const outcome: Outcome = {
   to: "kafka",

@@ -1,6 +1,6 @@
 /**
  * The relay as a process of its own, as it runs beside an application: `outrider relay`, told by its
- * environment, heard by its log.
+ * environment, heard by its log. Or what it is measured against, which talks the same way.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -30,10 +30,10 @@ export class RelayProcess {
   readonly #ended: Promise<number | null>;
   #isStopping = false;
 
-  constructor(environment: Environment, listener: RelayListener) {
+  constructor(environment: Environment, listener: RelayListener, command: "relay" | "bench-loop" = "relay") {
     const isStdout = environment.OUTRIDER_PUBLISHER === "stdout";
     // A process group of its own: Ctrl-C on a terminal is for the demo, which then stops the relay.
-    const child = spawn(process.execPath, [entry, "relay"], {
+    const child = spawn(process.execPath, [entry, command], {
       env: environment,
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
@@ -46,7 +46,7 @@ export class RelayProcess {
     this.started = new Promise((resolve, reject) => {
       const onLine = (line: string) => {
         const { event, level, message } = parseLogLine(line);
-        if (event === "relay-started") resolve();
+        if (event === "relay-started" || event === "loop-started") resolve();
         if (level === "info" || level === "debug") return;
         lastRemark = message;
         listener.onRemark(message);

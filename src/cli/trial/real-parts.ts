@@ -1,8 +1,7 @@
-/** PostgreSQL and Kafka for the demo, by the ladder that tests use as well. */
+/** PostgreSQL and Kafka for a trial, by the ladder that tests use as well. */
 import { startKafka, startPostgres } from "../../environment/environment.ts";
 import { OutriderError } from "../../foundation/errors.ts";
 import type { Environment } from "../../service/config.ts";
-import type { Progress } from "./progress.ts";
 import { settleAll } from "./settle-all.ts";
 import type { UndoList } from "./undo-list.ts";
 
@@ -15,7 +14,7 @@ export interface RealParts {
 }
 
 export interface PartTools {
-  readonly progress: Progress;
+  readonly progress: { say(text: string): void };
   readonly undoList: UndoList;
   readonly environment: Environment;
 }

@@ -1,5 +1,5 @@
 /**
- * A database of the demo's own, made for one run and dropped after it. On a server that was given to
+ * A database of a trial's own, made for one run and dropped after it. On a server that was given to
  * us nothing else is touched. A role that may not create databases gets a schema of its own instead.
  */
 import { randomBytes } from "node:crypto";
@@ -20,12 +20,15 @@ const insufficientPrivilege = "42501";
 
 /** A connection as the settings in `environment` describe it. */
 export async function connectTo(environment: Environment): Promise<pg.Client> {
-  return connect(databaseConfigOf(parseSettings(environment).settings), "outrider demo");
+  return connect(databaseConfigOf(parseSettings(environment).settings), "outrider trial");
 }
 
-/** `environment` must name a server in DATABASE_URL. */
-export async function createScratchDatabase(environment: Environment): Promise<ScratchDatabase> {
-  const name = `outrider_demo_${randomBytes(5).toString("hex")}`;
+/** `environment` must name a server in DATABASE_URL. `purpose` stands in the name of what is made. */
+export async function createScratchDatabase(
+  environment: Environment,
+  purpose: "demo" | "bench",
+): Promise<ScratchDatabase> {
+  const name = `outrider_${purpose}_${randomBytes(5).toString("hex")}`;
   const server = await connectTo(environment);
   try {
     // template0 and "C": UTF-8 whatever the server's own encoding and locale are.
@@ -34,9 +37,13 @@ export async function createScratchDatabase(environment: Environment): Promise<S
     );
   } catch (error) {
     if (sqlstateOf(error) === insufficientPrivilege) return inSchema(environment, name);
-    throw new OutriderError("OUTBOX_FAILED", `the demo's database cannot be created: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw new OutriderError(
+      "OUTBOX_FAILED",
+      `a database for this trial cannot be created: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
   } finally {
     await server.end();
   }
@@ -66,32 +73,15 @@ async function execute(environment: Environment, statement: string): Promise<voi
   }
 }
 
-/** The outbox, by the migrations that a user runs, and beside it the table that holds the truth. */
-export async function prepareTables({ environment, schema }: ScratchDatabase): Promise<void> {
+/** The outbox, by the migrations that a user runs. `work` may add what it needs. */
+export async function prepareOutbox(
+  { environment, schema }: ScratchDatabase,
+  work: (client: pg.Client) => Promise<unknown> = async () => undefined,
+): Promise<void> {
   const client = await connectTo(environment);
   try {
     await migrate(client, { schema });
-    await client.query(`create table ${schema}.demo_audit (
-      event_id uuid primary key,
-      aggregate_id text not null,
-      created_at timestamptz not null,
-      seq bigint not null,
-      payload_md5 text not null
-    )`);
-  } finally {
-    await client.end();
-  }
-}
-
-/** How many rows one of the demo's tables has. */
-export async function countRows(
-  { environment, schema }: ScratchDatabase,
-  table: "undispatched_events" | "demo_audit",
-): Promise<number> {
-  const client = await connectTo(environment);
-  try {
-    const { rows } = await client.query<{ count: string }>(`select count(*) from ${schema}.${table}`);
-    return Number(rows[0]?.count);
+    await work(client);
   } finally {
     await client.end();
   }

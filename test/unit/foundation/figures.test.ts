@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { median, quantilesOf, ratioOf, spreadOf } from "../../bench/figures.ts";
+import { median, quantilesOf, ratioOf, spreadOf } from "../../../src/foundation/figures.ts";
 import { niceCeiling, plotBars } from "../../bench/plot.ts";
 
 describe("figures of a benchmark", () => {

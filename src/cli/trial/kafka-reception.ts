@@ -1,12 +1,20 @@
 /**
- * The consumer of the demo: topics of its own, read from the beginning by a group of its own, each
+ * The consumer of a trial: topics of its own, read from the beginning by a group of its own, each
  * message handed on once in the order of its partition.
  */
 import { type EachBatchPayload, Kafka, logLevel } from "kafkajs";
 import { messageOf, OutriderError } from "../../foundation/errors.ts";
 import { repairKafkajs } from "../../publisher/kafkajs-repairs.ts";
 import type { kafkaOptionsOf } from "../../service/config.ts";
-import type { Arrival } from "./receipt.ts";
+
+export interface Arrival {
+  readonly topic: string;
+  /** Topic and partition, or whatever keeps order where it arrived. */
+  readonly partition: string;
+  readonly key: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly payload: string | Uint8Array;
+}
 
 export interface KafkaReceptionParts {
   readonly options: ReturnType<typeof kafkaOptionsOf>;
@@ -37,7 +45,7 @@ export class KafkaReception {
     repairKafkajs();
     this.#kafka = new Kafka({
       brokers: [...brokers],
-      clientId: `${clientId}-demo`,
+      clientId: `${clientId}-trial`,
       ssl: tls === null ? false : dropUndefined({ ca: tls.ca, cert: tls.cert, key: tls.key }),
       ...(sasl === null ? undefined : { sasl: saslOf(sasl) }),
       connectionTimeout: connectionTimeoutMs,
@@ -144,7 +152,7 @@ export class KafkaReception {
 }
 
 function consumerError(thrown: unknown): OutriderError {
-  return new OutriderError("BROKER_UNAVAILABLE", `the demo's consumer: ${messageOf(thrown)}`, {
+  return new OutriderError("BROKER_UNAVAILABLE", `the consumer of this trial: ${messageOf(thrown)}`, {
     cause: thrown,
     repair: "check that Kafka runs at the address in KAFKA_BROKERS and lets this login create topics",
   });

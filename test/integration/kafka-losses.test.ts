@@ -60,8 +60,8 @@ async function publishUntilAcked(messages: readonly Message[]): Promise<readonly
     const report = (await publisher?.publish(rest)) as Report;
     expect(report.rejections).toEqual([]);
     reports.push(report);
-    const acked = new Set<unknown>(report.acks);
-    rest = rest.filter(({ event }) => !acked.has(event));
+    const acked = new Set(report.acks.map(({ eventId }) => eventId));
+    rest = rest.filter(({ event }) => !acked.has(event.eventId));
   }
   return reports;
 }

@@ -3,7 +3,7 @@ import type { Ack } from "../../src/event/delivery.ts";
 import { OutriderError } from "../../src/foundation/errors.ts";
 import type { Leases } from "../../src/lease/lease.ts";
 import type { RejectionLedger } from "../../src/outbox/dead-letter-channel.ts";
-import type { ClaimRange, Look, Outbox } from "../../src/outbox/outbox.ts";
+import type { ClaimRange, Look, LookAndClaim, Outbox } from "../../src/outbox/outbox.ts";
 import type { ModelDatabase, Row } from "./model-database.ts";
 import type { Fate, SimulatedProcess } from "./simulated-process.ts";
 import type { VirtualTime } from "./virtual-time.ts";
@@ -78,12 +78,14 @@ export function simulatedOutbox(parts: PortParts, watch: OutboxWatch): Outbox {
         watch.claimed(request.ranges, process.name);
         reply(database.claim(request));
       }),
-    lookAndClaim: (request) =>
-      statement("read", (reply) =>
+    lookAndClaim: async (request) => {
+      if (request.blocked.length > 0) return null;
+      return statement<LookAndClaim>("read", (reply) =>
         look((looked) =>
           time.after(process.latencyUs() / 4, () => reply({ look: looked, claim: database.claim(request) })),
         ),
-      ),
+      );
+    },
     claimHead: (shard, aggregateId, from, limits) =>
       statement("read", (reply) => reply(database.claimHead(shard, aggregateId, from, limits))),
     search: (request) => statement("read", (reply) => reply(database.search(request))),

@@ -1,4 +1,6 @@
 /** Makes messages as the relay hands them to a publisher; positions and ids count up. */
+import { acknowledge } from "../../src/event/acknowledgement.ts";
+import type { Ack } from "../../src/event/delivery.ts";
 import type { Message } from "../../src/event/message.ts";
 import { anEvent } from "./events.ts";
 
@@ -22,4 +24,9 @@ export function aMessage({ topic, aggregateId, value = '{"n":1}', headers = {} }
     headers: { ...headers, event_id: event.eventId },
     timestamp: "1700000000000",
   };
+}
+
+/** What a publisher answers when these, and no others, were accepted. */
+export function acksOf(...messages: readonly (Message | undefined)[]): readonly Ack[] {
+  return messages.map((message) => acknowledge((message as Message).event));
 }

@@ -3,7 +3,7 @@ import { invariant } from "../foundation/errors.ts";
 import type { Batch, BatchBook, Delivery, Page, RemovableRow, Seat, SettledBatch } from "./batch-book.ts";
 import type { DatabaseConfig } from "./database-config.ts";
 import { PostgresSession } from "./postgres-session.ts";
-import { plainArray, quoteIdentifier, removalMark } from "./statements.ts";
+import { isKeptRemoval, plainArray, quoteIdentifier, removalMark } from "./statements.ts";
 
 interface Line {
   readonly number: number;
@@ -121,7 +121,7 @@ export class PostgresBatchBook implements BatchBook {
         plainArray(line.remove.map(({ rowHint = nowhere }) => rowHint)),
         plainArray(line.remove.map(({ eventId }) => eventId)),
       ],
-      { keep: "pinned" },
+      isKeptRemoval(line.remove.length) ? { keep: "pinned" } : {},
     );
     return row?.[0] === 1 ? row[1] : null;
   }

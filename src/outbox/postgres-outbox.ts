@@ -28,11 +28,12 @@ import type {
   WriterDescription,
 } from "./outbox.ts";
 import { sqlstateOf } from "./postgres-connection.ts";
-import { PostgresSession } from "./postgres-session.ts";
+import { type How, PostgresSession } from "./postgres-session.ts";
 import {
   claimAroundBlockedStatement,
   claimStatement,
   headStatement,
+  isKeptRemoval,
   lookStatement,
   markStatement,
   type PayloadType,
@@ -255,9 +256,8 @@ export class PostgresOutbox implements Outbox {
   async remove(acks: readonly Ack[]): Promise<number> {
     const ids = plainArray(acks.map(({ eventId }) => eventId));
     const places = plainArray(acks.map(({ rowHint }) => rowHint));
-    const removed = await this.#remover.execute(removeStatement(this.#table), [places, ids], {
-      keep: "pinned",
-    });
+    const how: How = isKeptRemoval(acks.length) ? { keep: "pinned" } : {};
+    const removed = await this.#remover.execute(removeStatement(this.#table), [places, ids], how);
     if (removed >= acks.length) return removed;
     return removed + (await this.#remover.execute(removeByKeyStatement(this.#table), [ids]));
   }

@@ -231,6 +231,17 @@ export function headStatement(table: string, type: PayloadType): string {
 }
 
 /**
+ * As many rows may a removal have whose plan is kept. A kept plan knows no values, so PostgreSQL cannot build a hash
+ * table of the ids and searches the list for each row instead: with 2,000 of them that doubles what a delete costs.
+ */
+const keptRowsMax = 64;
+
+/** Whether a removal of so many rows goes by a plan that is kept. */
+export function isKeptRemoval(rows: number): boolean {
+  return rows <= keptRowsMax;
+}
+
+/**
  * Deletes by row address *and* key. Half the price of a delete is finding the row by its key; an
  * address alone is unsafe, because VACUUM FULL and CLUSTER move rows. Rows that are not found this
  * way are deleted by `removeByKeyStatement`.

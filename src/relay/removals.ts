@@ -6,7 +6,8 @@
  *     acked    a ─► b ─► c ─► d ─►
  *     deleted  [ a    ][ b c ][ d …
  *
- * What is acked and not deleted is what a crash publishes again: never more than one batch may have.
+ * What is acked and not deleted is what a crash publishes again. When the next batch is published, it is never more
+ * than one batch may have.
  */
 import type { Ack } from "../event/delivery.ts";
 import type { Outbox } from "../outbox/outbox.ts";
@@ -48,25 +49,21 @@ export class Removals {
   /** Resolves when another batch may be published. Rejects with what is wrong with this program. */
   async add(acks: readonly Ack[]): Promise<void> {
     if (acks.length === 0) return;
+    const { batchEventsMax, batchBytesMax } = this.#parts.bounds;
+    const bytes = bytesOf(acks);
     this.#events += acks.length;
-    for (const ack of acks) {
-      this.#pile.push(ack);
-      this.#bytes += ack.payloadBytes;
-    }
+    this.#bytes += bytes;
+    for (const ack of acks) this.#pile.push(ack);
     this.#begin();
-    // What is under way is one batch, or several that are none too large together; more must not come on top.
-    while (this.#pile.length > 0 && this.#isFull) await this.#current;
+    // One batch alone may have more bytes than the bound: its last event is what goes over it.
+    const bytesMax = Math.max(batchBytesMax, bytes);
+    while (this.#events > batchEventsMax || this.#bytes > bytesMax) await this.#current;
     if (this.#fault !== undefined) throw this.#fault;
   }
 
   /** Resolves when nothing is left to delete (or, when stopping, when it was given up until the restart). */
   async settle(): Promise<void> {
     while (this.#isUnderWay) await this.#current;
-  }
-
-  get #isFull(): boolean {
-    const { batchEventsMax, batchBytesMax } = this.#parts.bounds;
-    return this.#events > batchEventsMax || this.#bytes > batchBytesMax;
   }
 
   #begin(): void {
@@ -90,7 +87,7 @@ export class Removals {
     const startedMs = clock.monotonicMs();
     const removed = await insist(() => outbox.remove(acks), this.#outage, this.#signal);
     this.#events -= acks.length;
-    for (const { payloadBytes } of acks) this.#bytes -= payloadBytes;
+    this.#bytes -= bytesOf(acks);
     if (removed === undefined) return;
     this.#removedTotal += removed;
     const durationMs = clock.monotonicMs() - startedMs;
@@ -101,4 +98,8 @@ export class Removals {
       durationMs,
     });
   }
+}
+
+function bytesOf(acks: readonly Ack[]): number {
+  return acks.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
 }

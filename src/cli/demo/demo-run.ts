@@ -11,8 +11,7 @@ import type { Routing } from "../../event/message.ts";
 import type { Clock } from "../../foundation/clock.ts";
 import { invariant } from "../../foundation/errors.ts";
 import { kafkaOptionsOf, parseSettings } from "../../service/config.ts";
-import type { Arrival } from "../trial/kafka-reception.ts";
-import { KafkaReception } from "../trial/kafka-reception.ts";
+import { type Arrival, KafkaReception } from "../trial/kafka-reception.ts";
 import { type Destination, type PartTools, type RealParts, startParts } from "../trial/real-parts.ts";
 import { RelayProcess } from "../trial/relay-process.ts";
 import {

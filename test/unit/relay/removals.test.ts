@@ -78,6 +78,17 @@ describe("removals", () => {
     expect(outbox.statements.at(-1)?.seqs).toEqual(["3", "4"]);
   });
 
+  it("counts what went together: it is waited for until no more is left than one batch may have", async () => {
+    await removals.add(acks("1"));
+    await removals.add(acks("2 3"));
+    const full = removals.add(acks("4 5"));
+    await answer(0);
+    expect(outbox.statements.at(-1)?.seqs).toEqual(["2", "3", "4", "5"]);
+    expect(await isDone(full)).toBe(false);
+    await answer(1);
+    expect(await isDone(full)).toBe(true);
+  });
+
   it("counts bytes, too, but lets one batch be as large as it is", async () => {
     expect(await isDone(removals.add(acks("1", 1_000)))).toBe(true);
     const full = removals.add(acks("2"));

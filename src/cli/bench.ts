@@ -5,8 +5,7 @@ import { type BenchOptions, runBench } from "./bench/bench-run.ts";
 import { runLoop } from "./bench/loop.ts";
 import { renderBench } from "./bench/rendering.ts";
 import { printJson } from "./command.ts";
-import { interrupted, listenToSignals } from "./trial/signals.ts";
-import { UndoList } from "./trial/undo-list.ts";
+import { runTrial } from "./trial/run-trial.ts";
 import { wholeNumber } from "./trial/whole-number.ts";
 
 type BenchFlags = BenchOptions & { readonly json?: boolean };
@@ -43,17 +42,9 @@ export function benchLoopCommand(): Command {
 async function measure({ json = false, ...options }: BenchFlags): Promise<void> {
   const stream = json ? process.stderr : process.stdout;
   const progress = { say: (text: string) => void stream.write(`${text}\n`) };
-  const undoList = new UndoList();
-  const { ending, release } = listenToSignals(progress);
-  try {
-    const tools = { clock: systemClock, progress, undoList, environment: process.env, ending };
+  await runTrial(progress, async (tools) => {
     const figures = await runBench(options, tools);
     stream.write(renderBench(figures));
     if (json) printJson(figures);
-  } catch (error) {
-    if (ending.signal.reason !== interrupted) throw error;
-  } finally {
-    for (const failure of await undoList.undoAll()) progress.say(failure);
-    release();
-  }
+  });
 }

@@ -7,8 +7,7 @@ import { Progress } from "./demo/progress.ts";
 import { isKept, jsonOutcome, renderOutcome } from "./demo/rendering.ts";
 import { seedMax } from "./demo/seeded-random.ts";
 import type { Destination } from "./trial/real-parts.ts";
-import { interrupted, listenToSignals } from "./trial/signals.ts";
-import { UndoList } from "./trial/undo-list.ts";
+import { runTrial } from "./trial/run-trial.ts";
 import { wholeNumber } from "./trial/whole-number.ts";
 
 interface DemoFlags {
@@ -62,27 +61,12 @@ export function demoCommand(): Command {
 async function demonstrate(flags: DemoFlags): Promise<void> {
   const stream = flags.json === true ? process.stderr : process.stdout;
   const progress = new Progress(stream, systemClock, process.env);
-  const undoList = new UndoList();
-  const signals = listenToSignals(progress);
   const { events, writers, aggregates, relays, to, seed = Math.floor(Math.random() * (seedMax + 1)) } = flags;
   const options: DemoOptions = { events, writers, aggregates, relays, seed, to: relays > 1 ? "kafka" : to };
-  try {
-    const tools = {
-      clock: systemClock,
-      progress,
-      undoList,
-      environment: process.env,
-      ending: signals.ending,
-    };
+  await runTrial(progress, async (tools) => {
     const outcome = await runDemo(options, tools);
     stream.write(renderOutcome(outcome, progress.palette));
     if (flags.json === true) process.stdout.write(`${jsonOutcome(outcome)}\n`);
     if (!isKept(outcome)) process.exitCode = new OutriderError("PROMISE_BROKEN", "").exitCode;
-  } catch (error) {
-    // What fails because everything is being ended is no news to the person who asked for the end.
-    if (signals.ending.signal.reason !== interrupted) throw error;
-  } finally {
-    for (const failure of await undoList.undoAll()) progress.say(failure);
-    signals.release();
-  }
+  });
 }

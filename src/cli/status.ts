@@ -61,36 +61,34 @@ async function readStatus(outbox: Outbox): Promise<Status> {
   const backlog = await outbox.backlog(countMax);
   return {
     backlog: { ...backlog, isMore: backlog.events === countMax },
-    ...fenceOf(look, described),
+    ...fenceOf(look),
     writers: look.writers.map((writer) => showWriter(writer, described, look.clock)),
     faults,
   };
 }
 
 function showWriter(
-  { id: transaction, pid, shards }: OpenWriter,
+  { id: transaction, pid, startedAt, shards }: OpenWriter,
   described: readonly WriterDescription[],
   clock: Micros,
 ): ShownWriter {
-  const found = described.find((writer) => writer.pid === pid);
-  const startedAt = found?.startedAt ?? null;
   return {
     transaction,
     pid,
-    application: found?.application ?? null,
-    openForMs: startedAt === null ? null : Math.round((clock - startedAt) / 1000),
+    application: described.find((writer) => writer.pid === pid)?.application ?? null,
+    openForMs: startedAt === null ? null : Math.max(0, Math.round((clock - startedAt) / 1000)),
     shards,
   };
 }
 
 /** The fence that a relay which starts now would see where it is lowest: the start of the oldest open writer, or the clock. */
-function fenceOf(look: Look, described: readonly WriterDescription[]): Pick<Status, "fence" | "fenceLagMs"> {
-  const starts = look.writers.map(
-    ({ pid }) => described.find((writer) => writer.pid === pid)?.startedAt ?? null,
-  );
-  if (starts.includes(null)) return { fence: null, fenceLagMs: null };
-  const fence = Math.min(look.clock, ...(starts as Micros[]));
-  return { fence: isoOfMicros(fence), fenceLagMs: Math.round((look.clock - fence) / 1000) };
+function fenceOf({ clock, writers }: Look): Pick<Status, "fence" | "fenceLagMs"> {
+  let fence = clock;
+  for (const { startedAt } of writers) {
+    if (startedAt === null) return { fence: null, fenceLagMs: null };
+    fence = Math.min(fence, startedAt);
+  }
+  return { fence: isoOfMicros(fence), fenceLagMs: Math.round((clock - fence) / 1000) };
 }
 
 function render({ backlog, fence, fenceLagMs, writers, faults }: Status): string {

@@ -43,8 +43,6 @@ export interface Look {
 export interface WriterDescription {
   readonly pid: number;
   readonly application: string;
-  /** Start of its transaction; null when this role may not see it. */
-  readonly startedAt: Micros | null;
 }
 
 export interface ClaimLimits {

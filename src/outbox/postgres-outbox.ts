@@ -9,7 +9,7 @@ import {
 } from "kysely";
 import type { Ack } from "../event/delivery.ts";
 import type { OutboxEvent } from "../event/event.ts";
-import { isoOfMicros, microsOfIso, type Position } from "../event/position.ts";
+import { isoOfMicros, type Position } from "../event/position.ts";
 import { OutriderError } from "../foundation/errors.ts";
 import type { DatabaseConfig } from "./database-config.ts";
 import { type ClaimRow, type EventRow, toClaim, toEvent } from "./event-rows.ts";
@@ -184,15 +184,11 @@ export class PostgresOutbox implements Outbox {
   }
 
   async describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]> {
-    const rows = await this.reader.query<[number, string | null, string | null]>(
-      `select pid, application_name, to_json(xact_start)#>>'{}' from pg_catalog.pg_stat_activity where pid = any ($1::int[])`,
+    const rows = await this.reader.query<[number, string | null]>(
+      "select pid, application_name from pg_catalog.pg_stat_activity where pid = any ($1::int[])",
       [pids],
     );
-    return rows.map(([pid, application, startedAt]) => ({
-      pid,
-      application: application ?? "",
-      startedAt: startedAt === null ? null : microsOfIso(startedAt),
-    }));
+    return rows.map(([pid, application]) => ({ pid, application: application ?? "" }));
   }
 
   async claim(request: ClaimRequest): Promise<Claim> {

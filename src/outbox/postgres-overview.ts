@@ -83,15 +83,13 @@ export class PostgresOverview implements Overview {
     const pids = writers.flatMap(({ pid }) => (pid === null ? [] : [pid]));
     const described = new Map((await this.#outbox.describeWriters(pids)).map((each) => [each.pid, each]));
     return writers
-      .map(({ pid }): WriterSample => {
-        const found = pid === null ? undefined : described.get(pid);
-        const startedAt = found?.startedAt ?? null;
-        return {
+      .map(
+        ({ pid, startedAt }): WriterSample => ({
           pid,
-          application: found?.application ?? null,
+          application: (pid === null ? undefined : described.get(pid)?.application) ?? null,
           openForMs: startedAt === null ? null : Math.max(0, Math.round((clock - startedAt) / 1_000)),
-        };
-      })
+        }),
+      )
       .sort((a, b) => (b.openForMs ?? Number.MAX_VALUE) - (a.openForMs ?? Number.MAX_VALUE));
   }
 

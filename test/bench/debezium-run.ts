@@ -97,6 +97,7 @@ export function carryWithDebezium(place: Place): Carrier {
   const starting = prepareDatabase(place).then(() => startDebezium(place, "latency"));
   return {
     started: starting,
+    pid: async () => (await starting).pid,
     carried: async (events) => {
       const watch = await TopicWatch.open(place);
       await follow(watch, events).finally(() => watch.close());

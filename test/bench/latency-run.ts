@@ -20,6 +20,8 @@ export interface LatencyFigures {
 /** How the events get from the table to the topic. */
 export interface Carrier {
   readonly started: Promise<unknown>;
+  /** Of its process, once it has started. */
+  pid(): Promise<number>;
   /** Resolves when so many events have come through; by default, when the table is empty. */
   carried?(events: number): Promise<void>;
   end(): Promise<unknown>;
@@ -76,7 +78,7 @@ export async function measureLatency(
  * event (taking over transactional producers, for one) is no latency of the events after it; and one
  * that has run for a day has its code compiled, which takes seconds of processor time.
  */
-async function prime({ databaseUrl }: Place, carrier: Carrier): Promise<void> {
+export async function prime({ databaseUrl }: Place, carrier: Carrier): Promise<void> {
   const client = new pg.Client({ connectionString: databaseUrl });
   await client.connect();
   try {

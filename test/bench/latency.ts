@@ -3,6 +3,7 @@
 import { type Quantiles, rounded } from "../../src/foundation/figures.ts";
 import { fetchDebezium } from "./debezium.ts";
 import { carryWithDebezium } from "./debezium-run.ts";
+import { type IdleCosts, measureIdleCosts } from "./idle-cost.ts";
 import { type Carrier, measureLatency } from "./latency-run.ts";
 import type { BenchOptions } from "./options.ts";
 import { carryWithLoop } from "./reference-run.ts";
@@ -24,6 +25,8 @@ export interface LatencyBench {
   /** Of each round, in milliseconds. */
   readonly steadyMs: Readonly<Partial<Record<Side, readonly Quantiles[]>>>;
   readonly afterIdleMs: Readonly<Partial<Record<Side, readonly Quantiles[]>>>;
+  /** Once, behind the rounds. */
+  readonly idlePercent: IdleCosts<Side>;
   readonly rounds: number;
 }
 
@@ -56,5 +59,6 @@ export async function benchLatency(stage: Stage, options: BenchOptions, say: Say
       }
     }
   }
-  return { eventsPerSecond: rate, eventsPerTransaction, steadyMs, afterIdleMs, rounds };
+  const idlePercent = await measureIdleCosts(stage, empty, sides, (side, place) => carriers[side](place));
+  return { eventsPerSecond: rate, eventsPerTransaction, steadyMs, afterIdleMs, idlePercent, rounds };
 }

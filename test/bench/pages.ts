@@ -65,6 +65,8 @@ const across = (all: readonly Quantiles[], key: (typeof quantileKeys)[number]): 
     1,
   );
 
+const idleParts = ["process", "postgres", "kafka"] as const;
+
 export function presentLatency(figures: LatencyBench): Presentation {
   const kinds = [
     [`${figures.eventsPerSecond} events/s`, figures.steadyMs],
@@ -76,6 +78,12 @@ export function presentLatency(figures: LatencyBench): Presentation {
     head: ["", ...quantileHead],
     rows: sides.map((side) => [side, ...quantileKeys.map((key) => spread(across(all[side] ?? [], key)))]),
   }));
+  const { nobody, sides: idle, seconds } = figures.idlePercent;
+  const idleTable = {
+    caption: `Nothing to do, over ${seconds} s: hundredths of a core. PostgreSQL and Kafka with nobody connected need ${nobody.postgres} and ${nobody.kafka} of them.`,
+    head: ["", ...costHead],
+    rows: sides.map((side) => [side, ...idleParts.map((part) => idle[side]?.[part] ?? Number.NaN)]),
+  };
   const groups = (["p50", "p95", "p99"] as const).map((key) => ({
     label: key,
     bars: sides.map((side) => barOf(side, across(figures.steadyMs[side] ?? [], key))),
@@ -85,7 +93,7 @@ export function presentLatency(figures: LatencyBench): Presentation {
       title: "From the commit to the consumer",
       method: `Transactions of ${figures.eventsPerTransaction} events; measured from the answer to the commit to the consumer's batch, writer, relay and consumer each a process of its own; ${figures.rounds} rounds, turn by turn. *loop* is what is written in an afternoon, polling as often as an idle relay.${sides.includes("debezium") ? " *debezium* is its PostgreSQL connector with the outbox event router in Kafka Connect standalone, without any waiting for company." : ""}`,
       plots: ["latency"],
-      tables,
+      tables: [...tables, idleTable],
     },
     plots: { latency: { title: "From the commit to the consumer", unit: "milliseconds", groups } },
   };

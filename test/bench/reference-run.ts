@@ -50,6 +50,7 @@ export function carryWithLoop(place: Place): Carrier {
   running.send({ kind: "loop", place } satisfies ReferenceOrder);
   return {
     started,
+    pid: async () => running.pid ?? -1,
     end: () => {
       running.kill("SIGKILL");
       return ended;

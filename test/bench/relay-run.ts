@@ -106,7 +106,11 @@ function allRemoved(relays: readonly RelayProcess[], events: number): Promise<un
 /** A relay at its defaults that carries events until it is ended. */
 export function carryWithRelay(place: Place, delivery: Delivery): Carrier {
   const relay = new RelayProcess({ ...relayEnvironment(place, delivery), OUTRIDER_LOG_LEVEL: "info" });
-  return { started: relay.heard("relay-started"), end: () => relay.end("SIGTERM") };
+  return {
+    started: relay.heard("relay-started"),
+    pid: async () => relay.pid,
+    end: () => relay.end("SIGTERM"),
+  };
 }
 
 type Pace = Omit<DrainFigures, "microsPerEvent" | "peakMegabytes">;

@@ -259,7 +259,7 @@ export class ModelDatabase {
   describe(pids: readonly number[]): WriterDescription[] {
     return [...this.#open]
       .filter(({ pid, isPrepared }) => !isPrepared && pids.includes(pid))
-      .map(({ pid, startedAt }) => ({ pid, startedAt, application: "model" }));
+      .map(({ pid }) => ({ pid, application: "model" }));
   }
 
   claim(request: ClaimRequest): Claim {

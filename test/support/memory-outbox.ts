@@ -197,7 +197,7 @@ export class MemoryOutbox implements Outbox {
     this.#answer();
     return [...this.#writers.values()]
       .filter(({ pid }) => pids.includes(pid))
-      .map(({ pid, startedAt }) => ({ pid, startedAt, application: "model" }));
+      .map(({ pid }) => ({ pid, application: "model" }));
   }
 
   async claim({ ranges, limits, blocked }: ClaimRequest): Promise<Claim> {

@@ -4,13 +4,13 @@
  *     backlog ─► started ─► empty: events a second ─► consumer has caught up ─► steady writes: latency
  */
 import { randomBytes } from "node:crypto";
-import type { Clock } from "../../foundation/clock.ts";
 import { OutriderError } from "../../foundation/errors.ts";
 import { type Quantiles, quantilesOf } from "../../foundation/figures.ts";
 import { kafkaOptionsOf, parseSettings } from "../../service/config.ts";
 import { KafkaReception } from "../trial/kafka-reception.ts";
-import { type PartTools, type RealParts, startParts } from "../trial/real-parts.ts";
+import { type RealParts, startParts } from "../trial/real-parts.ts";
 import { RelayProcess } from "../trial/relay-process.ts";
+import type { TrialTools } from "../trial/run-trial.ts";
 import {
   connectTo,
   createScratchDatabase,
@@ -26,11 +26,6 @@ export type Side = (typeof sides)[number];
 export interface BenchOptions extends Load {
   readonly events: number;
   readonly rounds: number;
-}
-
-export interface BenchTools extends PartTools {
-  readonly clock: Clock;
-  readonly ending: AbortController;
 }
 
 /** Of one turn of one side. */
@@ -52,7 +47,7 @@ const checkEveryMs = 20;
 const warmUpSeconds = 2;
 
 /** @throws what ended it early; what was made is on the lists of things to undo. */
-export async function runBench(options: BenchOptions, tools: BenchTools): Promise<BenchFigures> {
+export async function runBench(options: BenchOptions, tools: TrialTools): Promise<BenchFigures> {
   const parts = await startParts("kafka", tools);
   const turns: Record<Side, Turn[]> = { relay: [], loop: [] };
   for (let round = 0; round < options.rounds; round += 1) {
@@ -71,7 +66,7 @@ export async function runBench(options: BenchOptions, tools: BenchTools): Promis
 async function takeTurn(
   side: Side,
   options: BenchOptions,
-  tools: BenchTools,
+  tools: TrialTools,
   parts: RealParts,
 ): Promise<Turn> {
   const undoList = new UndoList();
@@ -85,13 +80,13 @@ async function takeTurn(
 class TurnRun {
   readonly #side: Side;
   readonly #options: BenchOptions;
-  readonly #tools: BenchTools;
+  readonly #tools: TrialTools;
   readonly #parts: RealParts;
   readonly #name = `outrider-bench-${randomBytes(5).toString("hex")}`;
   readonly #receivedMs: number[] = [];
   #received = 0;
 
-  constructor(side: Side, options: BenchOptions, tools: BenchTools, parts: RealParts) {
+  constructor(side: Side, options: BenchOptions, tools: TrialTools, parts: RealParts) {
     this.#side = side;
     this.#options = options;
     this.#tools = tools;

@@ -8,12 +8,12 @@
  */
 import { randomBytes } from "node:crypto";
 import type { Routing } from "../../event/message.ts";
-import type { Clock } from "../../foundation/clock.ts";
 import { invariant } from "../../foundation/errors.ts";
 import { kafkaOptionsOf, parseSettings } from "../../service/config.ts";
 import { type Arrival, KafkaReception } from "../trial/kafka-reception.ts";
-import { type Destination, type PartTools, type RealParts, startParts } from "../trial/real-parts.ts";
+import { type Destination, type RealParts, startParts } from "../trial/real-parts.ts";
 import { RelayProcess } from "../trial/relay-process.ts";
+import type { TrialTools } from "../trial/run-trial.ts";
 import {
   connectTo,
   createScratchDatabase,
@@ -37,18 +37,12 @@ export interface DemoOptions extends Workload {
   readonly to: Destination | undefined;
 }
 
-export interface DemoTools extends PartTools {
-  readonly progress: Progress;
-  readonly clock: Clock;
-  readonly ending: AbortController;
-}
-
 /** A run that receives nothing new for so long has lost what it still waits for. */
 const stalledAfterMs = 30_000;
 const checkEveryMs = 20;
 
 /** Runs the demo. @throws what ended it early; the caller undoes what is on the list in any case. */
-export async function runDemo(options: DemoOptions, tools: DemoTools): Promise<Outcome> {
+export async function runDemo(options: DemoOptions, tools: TrialTools<Progress>): Promise<Outcome> {
   const { clock, progress, undoList } = tools;
   const parts = await startParts(options.to, tools);
   tools.ending.signal.throwIfAborted();
@@ -74,7 +68,7 @@ export async function runDemo(options: DemoOptions, tools: DemoTools): Promise<O
 /** What runs while events flow: a consumer, a relay, writers, and the auditor they all tell. */
 class DemoRun {
   readonly #options: DemoOptions;
-  readonly #tools: DemoTools;
+  readonly #tools: TrialTools<Progress>;
   readonly #parts: RealParts;
   readonly #database: ScratchDatabase;
   readonly #auditor = new Auditor();
@@ -87,7 +81,12 @@ class DemoRun {
   /** Resolves when all that the stopped relay published has been received. */
   #drain: () => Promise<void> = async () => undefined;
 
-  constructor(options: DemoOptions, tools: DemoTools, parts: RealParts, database: ScratchDatabase) {
+  constructor(
+    options: DemoOptions,
+    tools: TrialTools<Progress>,
+    parts: RealParts,
+    database: ScratchDatabase,
+  ) {
     this.#options = options;
     this.#tools = tools;
     this.#parts = parts;

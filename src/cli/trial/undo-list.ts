@@ -1,5 +1,5 @@
 /**
- * What was begun and has to be undone: the demo puts something here the moment it exists, and undoes
+ * What was begun and has to be undone: a trial puts something here the moment it exists, and undoes
  * all of it in reverse order, whatever happened in between. One failure does not keep the rest from
  * being undone.
  */

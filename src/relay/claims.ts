@@ -85,9 +85,9 @@ export class Claims {
       databaseClockMs: mark.clock / 1000,
       durationMs: clock.monotonicMs() - startedMs,
     });
-    const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0;
+    const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0 && !plan.isBounded;
     const isQuiet = isAtEnd && mark.isQuiet && lowestOf(fence) === mark.clock;
-    return { ...claim, isAtEnd, isQuiet, fence: lowestOf(fence) };
+    return { ...claim, isCut: claim.isCut || plan.isBounded, isAtEnd, isQuiet, fence: lowestOf(fence) };
   }
 
   async #inTwo(blocked: readonly string[]): Promise<Taken> {

@@ -10,10 +10,13 @@ import { beginning, type Micros, microsOfIso, type Position, startOf } from "../
 import { allShards, type ShardCursor } from "../event/shard.ts";
 import { type Fence, fenceOf } from "../outbox/fence.ts";
 import type { Claim, ClaimRange } from "../outbox/outbox.ts";
+import { boundless, type Horizon, nextHorizon } from "./horizon.ts";
 
 export interface ClaimPlan {
-  /** In the order of the visit; without the shards of which nothing may be claimed. */
+  /** In the order of the visit; without the shards of which nothing may be claimed, or nothing yet. */
   readonly ranges: readonly ClaimRange[];
+  /** Some shard ends before its fence, because the others have to follow first. */
+  readonly isBounded: boolean;
   readonly eventsPerShardMax: number;
 }
 
@@ -37,33 +40,41 @@ export class Cursors {
   #order: readonly number[] = [];
   /** How many shards seem to have more than their share; the batch is divided among them. */
   #crowd = 1;
+  #horizon: Horizon = boundless;
 
   /** From now on these shards; one that is new begins at the beginning, one that is gone is forgotten. */
   own(shards: ReadonlySet<number>): void {
     this.#order = allShards.filter((shard) => shards.has(shard));
     this.#crowd = 1;
+    this.#horizon = boundless;
     for (const marks of [this.#positions, this.#highWater]) {
       for (const shard of marks.keys()) if (!shards.has(shard)) marks.delete(shard);
     }
   }
 
-  /** Whether the last claim left rows behind that stood below the fence. */
+  /** Whether the last claim left rows behind that stood below the fence, or may have. */
   get isCrowded(): boolean {
-    return this.#crowd > 0;
+    return this.#crowd > 0 || this.#horizon !== boundless;
   }
 
   plan(eventsMax: number, fence: Fence): ClaimPlan {
     const ranges: ClaimRange[] = [];
+    const horizon = this.#horizon.at;
+    let isBounded = false;
     for (const shard of this.#order) {
       const below = fenceOf(fence, shard);
       if (below === Number.NEGATIVE_INFINITY) continue;
+      if (horizon < below) isBounded = true;
+      const position = this.#positions.get(shard);
+      if (position !== undefined && position.at >= horizon) continue;
       // Named one by one: spreading 64 of them at every poll took a tenth of a millisecond.
-      const { createdAt, seq } = this.#positions.get(shard) ?? beginning;
-      ranges.push({ shard, createdAt, seq, fence: below });
+      const { createdAt, seq } = position ?? beginning;
+      ranges.push({ shard, createdAt, seq, fence: Math.min(below, horizon) });
     }
     return {
       ranges,
-      eventsPerShardMax: Math.ceil(eventsMax / Math.max(1, this.#crowd)),
+      isBounded,
+      eventsPerShardMax: Math.ceil(eventsMax / Math.max(1, Math.min(this.#crowd, ranges.length))),
     };
   }
 
@@ -99,7 +110,26 @@ export class Cursors {
     }
     this.#crowd = crowd;
     this.#rotate(cutAt);
+    this.#moveHorizon(plan);
     return [...lateOf.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  #moveHorizon({ ranges, isBounded }: ClaimPlan): void {
+    const isCrowded = this.#crowd > 0;
+    // Nearly always: neither is there a backlog, nor was there one.
+    if (!isCrowded && !isBounded) {
+      this.#horizon = boundless;
+      return;
+    }
+    const horizon = this.#horizon.at;
+    const fences = new Map(ranges.map(({ shard, fence }) => [shard, fence]));
+    const reached = this.#order.flatMap((shard) => {
+      const at = this.#positions.get(shard)?.at ?? Number.NEGATIVE_INFINITY;
+      const fence = fences.get(shard) ?? Number.NEGATIVE_INFINITY;
+      // One that stands at its own fence has to wait for its writers, and nobody for it.
+      return at < fence || at >= horizon ? [at] : [];
+    });
+    this.#horizon = nextHorizon(this.#horizon, { reached, isCrowded, isBounded });
   }
 
   #isLate(event: OutboxEvent): boolean {
@@ -148,5 +178,6 @@ export class Cursors {
   forget(): void {
     this.#positions.clear();
     this.#highWater.clear();
+    this.#horizon = boundless;
   }
 }

@@ -166,6 +166,7 @@ export class PollingPublisher {
     // The mark moves before the commit: should this claim come too early, the next one follows soon.
     if (this.#quietMark !== null) this.#idlePolls = 0;
     const { events, isCut, isAtEnd, isQuiet, fence } = await this.#claims.take(this.#blocked.ids);
+    this.#sweep.note(events);
     // The mark is older than the look: whatever was written since either changes it or was seen open.
     this.#quietMark = isQuiet ? mark : null;
     const batch = formBatch(events, this.#routing, this.#blocked.has);

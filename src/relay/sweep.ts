@@ -10,10 +10,13 @@
  *     resting ──asked for──► looking ──► waiting ──► looking ──► … ──► resting
  *                               └── piece ──┘ 19 times as long as the piece took
  *
+ * A piece is a span of time (`sweep-windows.ts`), or what is left of it where a statement ended among blocked rows.
+ *
  * Rows that are published and not yet removed are found as well. That is harmless: the loop goes back
  * only when nothing is in flight, and then they are gone.
  */
-import { beginning, type Position } from "../event/position.ts";
+import type { OutboxEvent } from "../event/event.ts";
+import { beginning, comparePositions, microsOfIso, type Position, startOf } from "../event/position.ts";
 import type { ShardCursor } from "../event/shard.ts";
 import type { Clock } from "../foundation/clock.ts";
 import type { Outbox } from "../outbox/outbox.ts";
@@ -21,9 +24,8 @@ import type { Announcements } from "./announcements.ts";
 import type { BlockedAggregates } from "./blocked-aggregates.ts";
 import type { Cursors } from "./cursors.ts";
 import { isOutboxTrouble } from "./line.ts";
+import { type SweepWindow, SweepWindows, windowRows } from "./sweep-windows.ts";
 
-/** Rows that one piece looks at, over all shards. */
-const pieceRowsMax = 20_000;
 /** Pauses for so many times the time that a piece took: a sweep costs at most a twentieth of a connection. */
 const pausesPerPiece = 19;
 /** A piece whose answer came hours late, because the process was stopped meanwhile, cost nobody that time. */
@@ -37,10 +39,19 @@ export interface SweepParts {
   readonly blocked: BlockedAggregates;
 }
 
+/** A window that is being looked at. */
+interface Pass {
+  readonly window: SweepWindow;
+  /** From where on there is something left to look at, by shard. */
+  readonly rest: Map<number, Position>;
+  tookMs: number;
+}
+
 export class Sweep {
   readonly #parts: SweepParts;
-  /** What is still to be looked at: shards, and from where. Undefined while nothing is asked for. */
-  #rest: Map<number, Position> | undefined;
+  readonly #windows = new SweepWindows();
+  /** What is still to be looked at, the oldest first. Undefined while nothing is asked for. */
+  #passes: Pass[] | undefined;
   #isAskedFor = false;
   #looking: Promise<void> | undefined;
   #notBeforeMs = 0;
@@ -56,9 +67,15 @@ export class Sweep {
     this.#isAskedFor = true;
   }
 
+  /** These were claimed: what a sweep will have to walk over. */
+  note(events: readonly OutboxEvent[]): void {
+    const last = events.at(-1);
+    if (last !== undefined) this.#windows.note(events.length, microsOfIso(last.createdAt));
+  }
+
   /** Whether there is something left to look at, or to go back to. */
   get isUnderWay(): boolean {
-    return this.#rest !== undefined || this.#looking !== undefined || this.#found.length > 0;
+    return this.#passes !== undefined || this.#looking !== undefined || this.#found.length > 0;
   }
 
   /**
@@ -73,20 +90,28 @@ export class Sweep {
     if (found.length > 0) await settleFlight();
     this.#found = [];
     for (const { shard, createdAt, seq } of found) cursors.goBack(shard, { createdAt, seq });
-    if (this.#rest?.size === 0) {
-      this.#rest = undefined;
+    if (this.#passes?.length === 0) {
+      this.#passes = undefined;
       blocked.refresh();
       announcements.announce({ type: "swept" });
       return true;
     }
-    if (this.#rest === undefined && this.#isAskedFor) {
+    if (this.#passes === undefined && this.#isAskedFor) {
       this.#isAskedFor = false;
-      this.#rest = new Map(cursors.passed.map(({ shard }) => [shard, beginning]));
+      this.#passes = this.#begin();
     }
-    if (this.#rest !== undefined && clock.monotonicMs() >= this.#notBeforeMs) {
-      this.#looking = this.#look(this.#rest);
+    if (this.#passes !== undefined && clock.monotonicMs() >= this.#notBeforeMs) {
+      this.#looking = this.#look(this.#passes);
     }
     return found.length > 0;
+  }
+
+  #begin(): Pass[] {
+    const shards = this.#parts.cursors.passed.map(({ shard }) => shard);
+    return this.#windows.list().map((window) => {
+      const from = Number.isFinite(window.from) ? startOf(window.from) : beginning;
+      return { window, rest: new Map(shards.map((shard) => [shard, from])), tookMs: 0 };
+    });
   }
 
   /** Resolves when no piece is under way. */
@@ -94,34 +119,46 @@ export class Sweep {
     await this.#looking;
   }
 
-  async #look(rest: Map<number, Position>): Promise<void> {
+  async #look(passes: Pass[]): Promise<void> {
     try {
-      await this.#lookAtPiece(rest);
+      const [pass] = passes;
+      if (pass === undefined) return;
+      await this.#lookAtPiece(pass);
+      if (pass.rest.size > 0) return;
+      this.#windows.judge(pass.window, pass.tookMs);
+      passes.shift();
     } catch (error) {
       // The loop meets an outage itself. What was not looked at is, at the next sweep.
-      if (isOutboxTrouble(error)) this.#rest = undefined;
+      if (isOutboxTrouble(error)) this.#passes = undefined;
       else this.#failure = error;
     } finally {
       this.#looking = undefined;
     }
   }
 
-  async #lookAtPiece(rest: Map<number, Position>): Promise<void> {
-    const { blocked, clock, cursors, outbox } = this.#parts;
-    const ranges = cursors.passed.flatMap(({ shard, ...until }) => {
-      const from = rest.get(shard);
-      return from === undefined ? [] : [{ shard, from, until }];
-    });
-    rest.clear();
+  async #lookAtPiece(pass: Pass): Promise<void> {
+    const { blocked, clock, outbox } = this.#parts;
+    const ranges = this.#rangesOf(pass);
+    pass.rest.clear();
     if (ranges.length === 0) return;
     const startedMs = clock.monotonicMs();
-    const rowsMax = Math.ceil(pieceRowsMax / ranges.length);
+    const rowsMax = Math.ceil(windowRows / ranges.length);
     const stops = await outbox.search({ ranges, rowsMax, blocked: blocked.ids });
     for (const stop of stops) {
       if (stop.isFound) this.#found.push(stop);
-      else rest.set(stop.shard, stop);
+      else pass.rest.set(stop.shard, stop);
     }
     const endedMs = clock.monotonicMs();
+    pass.tookMs += endedMs - startedMs;
     this.#notBeforeMs = endedMs + Math.min(pauseMsMax, pausesPerPiece * (endedMs - startedMs));
+  }
+
+  #rangesOf({ window, rest }: Pass) {
+    const end = Number.isFinite(window.until) ? startOf(window.until) : undefined;
+    return this.#parts.cursors.passed.flatMap(({ shard, ...cursor }) => {
+      const from = rest.get(shard);
+      const until = end === undefined || comparePositions(cursor, end) < 0 ? cursor : end;
+      return from === undefined || comparePositions(from, until) >= 0 ? [] : [{ shard, from, until }];
+    });
   }
 }

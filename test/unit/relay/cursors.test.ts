@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { OutboxEvent } from "../../../src/event/event.ts";
 import { beginning } from "../../../src/event/position.ts";
 import { fenceAt } from "../../../src/outbox/fence.ts";
 import { Cursors } from "../../../src/relay/cursors.ts";
@@ -112,4 +113,50 @@ describe("cursors", () => {
     cursors.rewind(0, at(0, 40, "7"));
     expect(cursorOf(cursors, 0)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000040Z", seq: "6" });
   });
+
+  it("let no shard of a backlog run far ahead of the others, but do not wait for one with half of all", () => {
+    const sizes = [...Array.from({ length: 31 }, (_, shard) => 400 + shard * 20), 20_000];
+    const { taken, farthest, hotMeanwhile } = drain(sizes, 128);
+    expect(taken).toEqual(sizes);
+    // Left to themselves, the smallest of the 31 is done when the largest has two fifths of its rows.
+    expect(farthest).toBeLessThan(0.25);
+    // All that time it has had no more than its share.
+    expect(hotMeanwhile).toBeLessThan(5_000);
+  });
 });
+
+const backlogMicros = 1_000_000;
+
+/**
+ * A backlog of so many rows a shard, each shard's evenly spread over the same time, claim by claim. How many were
+ * taken of each; how far apart the shards were at most, the last one aside, as a share of it all; and how many the
+ * last one had when the others were done.
+ */
+function drain(sizes: readonly number[], eventsMax: number) {
+  const cursors = owning([...sizes.keys()]);
+  const instantOf = (shard: number, row: number) =>
+    Math.ceil(((row + 1) * backlogMicros) / (sizes[shard] ?? 1));
+  const taken = sizes.map(() => 0);
+  const hot = sizes.length - 1;
+  let farthest = 0;
+  let hotMeanwhile = 0;
+  for (let isLeft = true; isLeft; ) {
+    const plan = planOf(cursors, eventsMax, 2 * backlogMicros);
+    const events: OutboxEvent[] = [];
+    for (const { shard, fence } of plan.ranges) {
+      for (let n = 0; n < plan.eventsPerShardMax && events.length < eventsMax; n += 1) {
+        const row = taken[shard] ?? 0;
+        if (row >= (sizes[shard] ?? 0) || instantOf(shard, row) >= fence) break;
+        events.push(at(shard, instantOf(shard, row)));
+        taken[shard] = row + 1;
+      }
+    }
+    cursors.advance(plan, { events, isCut: events.length >= eventsMax });
+    const reached = taken.slice(0, hot).map((rows, shard) => rows / (sizes[shard] ?? 1));
+    if (Math.min(...reached) < 1) hotMeanwhile = taken[hot] ?? 0;
+    // The first batch is all of one shard: nobody knew yet that there are more.
+    if (Math.min(...reached) > 0.4) farthest = Math.max(farthest, Math.max(...reached) - Math.min(...reached));
+    isLeft = events.length > 0 || plan.isBounded;
+  }
+  return { taken, farthest, hotMeanwhile };
+}

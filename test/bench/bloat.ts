@@ -14,6 +14,7 @@ import { machineMs } from "./machine-clock.ts";
 import type { BenchOptions } from "./options.ts";
 import { carryWithRelay } from "./relay-run.ts";
 import { emptied, insertBacklog, type Place, type Stage } from "./stage.ts";
+import { TopicWatch } from "./topic-watch.ts";
 import { alternate } from "./turns.ts";
 import { type Say, warmUp } from "./warm-up.ts";
 
@@ -124,13 +125,24 @@ class Vacuum implements Company {
     const { rows } = await asker.query<{ dead: number }>(
       "select pg_stat_get_dead_tuples('undispatched_events'::regclass)::int as dead",
     );
-    const { events } = this.#options;
-    await insertBacklog(asker, this.#options, -events, -1);
-    const startedMs = machineMs();
-    await emptied(asker);
-    const eventsPerSecond = (events / (machineMs() - startedMs)) * 1_000;
-    this.#rest = { deadRows: rows[0]?.dead ?? 0, eventsPerSecond };
+    this.#rest = { deadRows: rows[0]?.dead ?? 0, eventsPerSecond: await this.#drainBacklog(asker) };
     await Promise.all([holder.end(), asker.end()]);
+  }
+
+  /** Watches the topic: whoever asks a table full of dead rows whether it is empty reads all of them each time. */
+  async #drainBacklog(asker: pg.Client): Promise<number> {
+    const { events } = this.#options;
+    const watch = await TopicWatch.open(this.#place);
+    try {
+      const before = await watch.records();
+      await insertBacklog(asker, this.#options, -events, -1);
+      const startedMs = machineMs();
+      const marks = await watch.follow(before + events);
+      await emptied(asker);
+      return (events / ((marks.at(-1)?.ms ?? Number.NaN) - startedMs)) * 1_000;
+    } finally {
+      await watch.close();
+    }
   }
 }
 

@@ -3,13 +3,11 @@
  * while its slot was there and nobody read from it; it reads the log and not the table, so nothing is
  * deleted, which no part of its figures pays for.
  */
-import { systemClock } from "../../src/foundation/clock.ts";
 import { type Debezium, prepareDatabase, startDebezium, withClient } from "./debezium.ts";
 import type { Carrier } from "./latency-run.ts";
-import { machineMs } from "./machine-clock.ts";
 import { processorMicros } from "./processor-time.ts";
 import { type Backlog, insertBacklog, type Place, type Stage } from "./stage.ts";
-import { TopicWatch } from "./topic-watch.ts";
+import { type Mark, TopicWatch } from "./topic-watch.ts";
 
 export interface DebeziumFigures {
   /** From its first event in the topic to its last: unlike the others' without what its start costs. */
@@ -18,13 +16,6 @@ export interface DebeziumFigures {
   readonly microsPerEvent: { readonly process: number; readonly postgres: number; readonly kafka: number };
 }
 
-interface Mark {
-  readonly ms: number;
-  readonly records: number;
-}
-
-const watchEveryMs = 25;
-const drainTimeoutMs = 600_000;
 /** As small transactions would have written it; one large one would be spilled to disk by PostgreSQL first. */
 const eventsPerTransaction = 500;
 
@@ -42,9 +33,9 @@ export async function drainWithDebezium(
     debezium = await startDebezium(place, "throughput");
     const { pid } = debezium;
     const spent = () => ({ ...stage.processorMicros(), process: processorMicros(pid) });
-    const marks = await follow(watch, 1);
+    const marks = await watch.follow(1);
     const before = spent();
-    marks.push(...(await follow(watch, backlog.events)));
+    marks.push(...(await watch.follow(backlog.events)));
     const after = spent();
     const counted = backlog.events - (marks[0]?.records ?? 0);
     const perEvent = (part: keyof typeof before) => (after[part] - before[part]) / counted;
@@ -72,19 +63,6 @@ async function write({ databaseUrl }: Place, backlog: Backlog): Promise<void> {
   });
 }
 
-/** Looks until the topic has so many records, and tells what it had at each look that found more. */
-async function follow(watch: TopicWatch, events: number): Promise<Mark[]> {
-  const marks: Mark[] = [];
-  const deadlineMs = machineMs() + drainTimeoutMs;
-  for (;;) {
-    const records = await watch.records();
-    if (records > (marks.at(-1)?.records ?? 0)) marks.push({ ms: machineMs(), records });
-    if (records >= events) return marks;
-    if (machineMs() > deadlineMs) throw new Error(`Debezium is stuck at ${records} of ${events} events`);
-    await systemClock.sleep(watchEveryMs);
-  }
-}
-
 function paceBetween(marks: readonly Mark[], from: number, until: number): number {
   const first = marks.find(({ records }) => records >= from);
   const last = marks.find(({ records }) => records >= until);
@@ -100,7 +78,7 @@ export function carryWithDebezium(place: Place): Carrier {
     pid: async () => (await starting).pid,
     carried: async (events) => {
       const watch = await TopicWatch.open(place);
-      await follow(watch, events).finally(() => watch.close());
+      await watch.follow(events).finally(() => watch.close());
     },
     end: async () => (await starting).end(),
   };

@@ -9,7 +9,7 @@ import {
 } from "kysely";
 import type { Ack } from "../event/delivery.ts";
 import type { OutboxEvent } from "../event/event.ts";
-import { isoOfMicros, type Position } from "../event/position.ts";
+import { isoOfMicros, type Micros, type Position } from "../event/position.ts";
 import { OutriderError } from "../foundation/errors.ts";
 import type { DatabaseConfig } from "./database-config.ts";
 import { type ClaimRow, type EventRow, toClaim, toEvent } from "./event-rows.ts";
@@ -28,9 +28,10 @@ import type {
   WriterDescription,
 } from "./outbox.ts";
 import { sqlstateOf } from "./postgres-connection.ts";
-import { type How, PostgresSession } from "./postgres-session.ts";
+import { type How, PostgresSession, type Together } from "./postgres-session.ts";
 import {
   claimAroundBlockedStatement,
+  claimInStepStatement,
   claimStatement,
   headStatement,
   isKeptRemoval,
@@ -87,14 +88,50 @@ function claimValues({ ranges, limits }: ClaimRequest): (string | number)[] {
     plainArray(ranges.map(({ shard }) => shard)),
     plainArray(ranges.map(({ createdAt }) => createdAt)),
     plainArray(ranges.map(({ seq }) => seq)),
-    plainArray(
-      ranges.map(({ fence }) => (fence === Number.POSITIVE_INFINITY ? "infinity" : isoOfMicros(fence))),
-    ),
+    plainArray(ranges.map(({ fence }) => fenceText(fence))),
     limits.eventsPerShardMax,
     limits.eventsMax,
     limits.bytesMax,
     limits.payloadBytesMax,
   ];
+}
+
+const fenceText = (fence: Micros): string =>
+  fence === Number.POSITIVE_INFINITY ? "infinity" : isoOfMicros(fence);
+
+/** Whether one range says it all: see `claimInStepStatement`. */
+function isInStep({ ranges, limits }: ClaimRequest): boolean {
+  const [first] = ranges;
+  if (first === undefined || limits.eventsPerShardMax < limits.eventsMax) return false;
+  return ranges.every(
+    ({ shard, createdAt, seq, fence }, place) =>
+      createdAt === first.createdAt &&
+      seq === first.seq &&
+      fence === first.fence &&
+      shard > (ranges[place - 1]?.shard ?? -1),
+  );
+}
+
+/** The cheapest statement that answers a request with nothing blocked. */
+function claimFor(table: string, type: PayloadType, request: ClaimRequest): Together {
+  const { ranges, limits } = request;
+  const [first] = ranges;
+  if (first === undefined || !isInStep(request))
+    return { text: claimStatement(table, type), values: claimValues(request) };
+  const shards = plainArray(ranges.map(({ shard }) => shard));
+  const { eventsMax, bytesMax, payloadBytesMax } = limits;
+  return {
+    text: claimInStepStatement(table, type),
+    values: [
+      shards,
+      first.createdAt,
+      first.seq,
+      fenceText(first.fence),
+      eventsMax,
+      bytesMax,
+      payloadBytesMax,
+    ],
+  };
 }
 
 /** Rows of one shard that a claim looks at while something is blocked: 20 ms of reading. */
@@ -161,8 +198,7 @@ export class PostgresOutbox implements Outbox {
 
   async peek(): Promise<string | null> {
     if (this.#sequence === null) return null;
-    // No parameters: the simple protocol is cheaper.
-    const [row] = await this.reader.query<[string]>(markStatement(this.#sequence));
+    const [row] = await this.reader.query<[string]>(markStatement(this.#sequence), [], { keep: "always" });
     return row?.[0] ?? null;
   }
 
@@ -195,29 +231,22 @@ export class PostgresOutbox implements Outbox {
     const { ranges, limits, blocked } = request;
     if (ranges.length === 0) return { events: [], isCut: false };
     const type = await this.#typeOfPayload();
-    const values = claimValues(request);
-    const rows =
-      blocked.length === 0
-        ? await this.reader.query<ClaimRow>(claimStatement(this.#table, type), values, {
-            keep: "pinned",
-            isTexts: true,
-          })
-        : await this.reader.query<ClaimRow>(
-            claimAroundBlockedStatement(this.#table, type),
-            [...values, blocked, Math.max(rowsLookedAtMax, limits.eventsPerShardMax)],
-            { isTexts: true },
-          );
-    return toClaim(rows, limits);
+    if (blocked.length === 0) {
+      const { text, values } = claimFor(this.#table, type, request);
+      const how: How = { keep: "pinned", isTexts: true };
+      return toClaim(await this.reader.query<ClaimRow>(text, values, how), limits);
+    }
+    const lookedAtMax = Math.max(rowsLookedAtMax, limits.eventsPerShardMax);
+    const values = [...claimValues(request), blocked, lookedAtMax];
+    const text = claimAroundBlockedStatement(this.#table, type);
+    return toClaim(await this.reader.query<ClaimRow>(text, values, { isTexts: true }), limits);
   }
 
   async lookAndClaim(request: ClaimRequest): Promise<LookAndClaim | null> {
     const { ranges, limits, blocked } = request;
     if (ranges.length === 0 || blocked.length > 0) return null;
-    const text = claimStatement(this.#table, await this.#typeOfPayload());
-    const answer = await this.reader.queryTogether([
-      lookStatement(this.#table),
-      { text, values: claimValues(request) },
-    ]);
+    const claim = claimFor(this.#table, await this.#typeOfPayload(), request);
+    const answer = await this.reader.queryTogether([lookStatement(this.#table), claim]);
     if (answer === null) return null;
     const [looked, claimed] = answer as [LookRow[], ClaimRow[]];
     return { look: toLook(looked), claim: toClaim(claimed, limits) };

@@ -225,6 +225,31 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         expect(events).toEqual(all.slice(0, 25));
       }));
 
+    it("takes the same from shards that stand in step as from shards that do not quite", () =>
+      withOutbox(async ({ outbox, write }) => {
+        await write(...Array.from({ length: 60 }, (_, n) => ({ aggregateId: `a-${n % 30}` })));
+        const all = (await claimAll(outbox)).events;
+        const { createdAt, seq } = all[30] ?? beginning;
+        const inStep = allShards.map((shard) => ({ shard, createdAt, seq }));
+        // A little lower in a shard that has no row there: the same, said differently.
+        const astray = inStep.map((cursor) =>
+          cursor.shard === 63 ? { ...cursor, seq: String(BigInt(seq) - 1n) } : cursor,
+        );
+        const expected = all.filter((event) => comparePositions(event, { createdAt, seq }) > 0);
+        expect(all[30]?.shard).not.toBe(63);
+        expect(expected.length).toBeGreaterThan(5);
+        for (const eventsMax of [1_000, 4]) {
+          for (const cursors of [inStep, astray]) {
+            const limits = { ...roomy, eventsMax, eventsPerShardMax: eventsMax };
+            const { events, isCut } = await claimAll(outbox, { cursors, limits });
+            expect(events).toEqual(expected.slice(0, eventsMax));
+            expect(isCut).toBe(eventsMax === 4);
+          }
+        }
+        const limits = { ...roomy, bytesMax: 1 };
+        expect((await claimAll(outbox, { cursors: inStep, limits })).events).toEqual(expected.slice(0, 1));
+      }));
+
     it("takes no more than its share from one shard", () =>
       withOutbox(async ({ outbox, write }) => {
         await write(...Array.from({ length: 30 }, (_, n) => ({ aggregateId: n < 20 ? "hot" : `cold-${n}` })));

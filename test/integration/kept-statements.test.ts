@@ -5,7 +5,12 @@
 import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { PostgresSession } from "../../src/outbox/postgres-session.ts";
-import { claimStatement, plainArray, removeStatement } from "../../src/outbox/statements.ts";
+import {
+  claimInStepStatement,
+  claimStatement,
+  plainArray,
+  removeStatement,
+} from "../../src/outbox/statements.ts";
 import { databaseConfig, migratedDatabase } from "../support/migrated-database.ts";
 
 const always = { keep: "always" } as const;
@@ -139,6 +144,10 @@ const claim = {
     1_000_000,
   ],
 };
+const claimInStep = {
+  text: claimInStepStatement(table, "json"),
+  values: [plainArray([1, 2]), "2000-01-01T00:00:00Z", 0, until, 1_000, 1_000_000, 1_000_000],
+};
 const remove = {
   text: removeStatement(table),
   values: [
@@ -180,6 +189,12 @@ describe("a plan that is kept", () => {
     const plan = await planOf(database.url, claim, true);
     expect(plan).toContain("Index Scan using");
     expect(plan).not.toContain("Seq Scan");
+  });
+
+  it("reads by index and sorts nothing, though it was made on an empty table: a claim in step", async () => {
+    const plan = await planOf(database.url, claimInStep, true);
+    expect(plan).toContain("Index Scan using undispatched_events_order");
+    expect(plan).not.toMatch(/Seq Scan|Sort/);
   });
 
   it("reads by address, though it was made on an empty table: a removal", async () => {

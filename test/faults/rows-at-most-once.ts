@@ -36,6 +36,8 @@ async function killAt(scene: Scene, side: Side): Promise<number> {
 async function lossesAtTheEnd(scene: Scene) {
   await scene.load?.stop();
   await scene.drained();
+  // Deleted is not yet published: who has a batch in hand publishes it before leaving.
+  for (const member of scene.crew.alive) await scene.crew.dismiss(member);
   return lossesOf(await auditedBy(scene.client), await scene.evidence.consumed(), scene.crew.members);
 }
 

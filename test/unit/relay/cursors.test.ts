@@ -155,7 +155,8 @@ function drain(sizes: readonly number[], eventsMax: number) {
     const reached = taken.slice(0, hot).map((rows, shard) => rows / (sizes[shard] ?? 1));
     if (Math.min(...reached) < 1) hotMeanwhile = taken[hot] ?? 0;
     // The first batch is all of one shard: nobody knew yet that there are more.
-    if (Math.min(...reached) > 0.4) farthest = Math.max(farthest, Math.max(...reached) - Math.min(...reached));
+    if (Math.min(...reached) > 0.4)
+      farthest = Math.max(farthest, Math.max(...reached) - Math.min(...reached));
     isLeft = events.length > 0 || plan.isBounded;
   }
   return { taken, farthest, hotMeanwhile };

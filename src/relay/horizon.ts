@@ -36,15 +36,16 @@ export interface Advance {
 /** Steps, of about a batch each: some ten megabytes of the table at the usual sizes. */
 const stepsAhead = 16;
 const shareNotWaitedFor = 8;
-/** Thirty years: nothing was written in all that time, so there is nothing to keep together. */
-const stepMicrosMax = 1e15;
+/** Three years: nothing was written in all that time, so there is nothing to keep together. */
+const stepMicrosMax = 1e14;
 
 /** The horizon for the next claim, after one that brought the shards to where they stand now. */
 export function nextHorizon({ front }: Horizon, { reached, isCrowded, isBounded }: Advance): Horizon {
   if (!isCrowded && !isBounded) return boundless;
   const sorted = [...reached].sort((a, b) => a - b);
   const at = sorted[Math.floor(sorted.length / shareNotWaitedFor)];
-  if (at === undefined || !Number.isFinite(at)) return boundless;
+  // Infinite, or so far from 1970 that a microsecond is lost.
+  if (at === undefined || !Number.isSafeInteger(at)) return boundless;
   if (front === undefined) return { ...boundless, front: { at } };
   const stepMicros = Math.round(nextStep(front.stepMicros, at - front.at, isCrowded));
   if (stepMicros > stepMicrosMax) return boundless;

@@ -25,6 +25,8 @@ export const windowRows = 20_000;
 const windowMs = 20;
 const partsMax = 64;
 const boundsMax = 4_096;
+/** 1970: whoever says an older created_at means something else by it, and instants before it soon lose digits. */
+const oldestBound: Micros = 0;
 /** How much is split off from the oldest window at first, which has no beginning to divide it by; then twice that. */
 const oldestMicros = 60_000_000;
 
@@ -42,8 +44,7 @@ export class SweepWindows {
     this.#rowsSince += rows;
     if (this.#rowsSince < windowRows) return;
     this.#rowsSince = 0;
-    const last = this.#bounds.at(-1) ?? Number.NEGATIVE_INFINITY;
-    if (Number.isFinite(this.#latest) && this.#latest > last) this.#bounds.push(this.#latest);
+    if (this.#latest > (this.#bounds.at(-1) ?? oldestBound)) this.#bounds.push(this.#latest);
     if (this.#bounds.length > boundsMax) this.#bounds = this.#bounds.filter((_, place) => place % 2 === 1);
   }
 
@@ -68,10 +69,10 @@ export class SweepWindows {
 
   #divide(from: Micros, until: Micros, parts: number): void {
     const end = Number.isFinite(until) ? until : this.#latest;
-    if (!Number.isFinite(end) || end <= from) return;
+    if (end <= Math.max(from, oldestBound)) return;
     const added = Number.isFinite(from)
       ? Array.from({ length: parts - 1 }, (_, place) => from + ((end - from) * (place + 1)) / parts)
-      : [end - Math.max(oldestMicros, 2 * (this.#latest - end))];
+      : [Math.max(oldestBound, end - Math.max(oldestMicros, 2 * (this.#latest - end)))];
     const bounds = new Set([...this.#bounds, ...added.map(Math.round), ...(end === until ? [] : [end])]);
     this.#bounds = [...bounds].sort((a, b) => a - b);
   }

@@ -10,6 +10,7 @@ describe("the horizon", () => {
     expect(following(backlog(100, 900)).at).toBe(Number.POSITIVE_INFINITY);
     expect(following(backlog(100), backlog(Number.NEGATIVE_INFINITY)).at).toBe(Number.POSITIVE_INFINITY);
     expect(following(backlog(100), backlog()).at).toBe(Number.POSITIVE_INFINITY);
+    expect(following(backlog(-6.2e16), backlog(-6.1e16), backlog(-6e16))).toBe(boundless);
   });
 
   it("lies sixteen steps of the slowest before it", () => {

@@ -65,15 +65,28 @@ describe("the windows of a sweep", () => {
   it("divide also what has no beginning, further back each time", () => {
     const windows = new SweepWindows();
     const minute = 60_000_000;
-    windows.note(windowRows, 0);
-    const old = 100 * minute;
+    const now = 1_800_000_000_000_000;
+    windows.note(windowRows, now);
+    const old = now - 100 * minute;
     // What another relay has left behind in a hundred minutes.
     const costOf = (from: number, until: number) => {
-      const span = Math.min(until, 0) - Math.max(from, -old);
+      const span = Math.min(until, now) - Math.max(from, old);
       return Math.max(0, span / minute) * 30;
     };
     for (let n = 0; n < 12; n += 1) sweep(windows, costOf);
     expect(Math.max(...windows.list().map(({ from, until }) => costOf(from, until)))).toBeLessThanOrEqual(40);
+  });
+
+  it("do not go back beyond 1970, however slow it is there", () => {
+    const windows = new SweepWindows();
+    windows.note(windowRows, 1_800_000_000_000_000);
+    for (let n = 0; n < 100; n += 1) sweep(windows, (from) => (Number.isFinite(from) ? 20 : 1_000));
+    expect(boundsOf(windows)[0]).toBe(0);
+    windows.note(windowRows, Number.NEGATIVE_INFINITY);
+    const ancient = new SweepWindows();
+    ancient.note(windowRows, -5_000_000);
+    sweep(ancient, () => 1_000);
+    expect(boundsOf(ancient)).toEqual([]);
   });
 
   it("stay few, however long there is no vacuum", () => {

@@ -66,7 +66,8 @@ async function main(args: readonly string[]): Promise<void> {
   const loadBefore = loadNow();
   const stage = await Stage.open(options.isWithPeers, (text) => say(`${text} ...`));
   try {
-    const { figures, presentation } = await chosen(stage, options, say);
+    const { figures, presentation: whole } = await chosen(stage, options, say);
+    const presentation = named(whole, options.only);
     const machine = await describeMachine(stage, loadBefore, options.isWithPeers);
     const command = `npm run bench -- ${args.filter((arg) => arg !== "--json").join(" ")}`;
     const page = renderPage(presentation.page, machine, command);
@@ -79,6 +80,15 @@ async function main(args: readonly string[]): Promise<void> {
     await RelayProcess.endAll();
     await stage.close();
   }
+}
+
+/** Of a part of a benchmark: with plots of its own beside those of the whole. */
+function named({ page, plots }: Presentation, only: readonly string[]): Presentation {
+  const nameOf = (plot: string) => [plot, ...only].join("-");
+  return {
+    page: { ...page, plots: page.plots.map(nameOf) },
+    plots: Object.fromEntries(Object.entries(plots).map(([plot, shown]) => [nameOf(plot), shown])),
+  };
 }
 
 async function write(name: string, page: string, json: string, { plots }: Presentation): Promise<void> {

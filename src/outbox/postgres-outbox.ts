@@ -157,6 +157,7 @@ export class PostgresOutbox implements Outbox {
   readonly #remover: PostgresSession;
   readonly #build: Kysely<Schema>;
   readonly #knownMigrations: readonly string[];
+  readonly #statementTimeoutMs: number;
   #payloadType: PayloadType | undefined;
   #sequence: string | null = null;
 
@@ -167,6 +168,7 @@ export class PostgresOutbox implements Outbox {
     this.#remover = new PostgresSession(config, "outrider relay (removals)", { isPinned: true });
     this.#build = statementBuilder(config.schema);
     this.#knownMigrations = knownMigrations;
+    this.#statementTimeoutMs = config.statementTimeoutMs;
   }
 
   async inspect(): Promise<readonly Fault[]> {
@@ -205,7 +207,10 @@ export class PostgresOutbox implements Outbox {
   async awaitChange(mark: string, everyMs: number, forMs: number): Promise<string | null> {
     // Behind a pooler it would keep a backend from everybody else.
     if (this.#sequence === null || (await this.#remover.isPooled())) return null;
-    const steps = Math.max(1, Math.round(forMs / everyMs));
+    // One that waits for as long as a statement may take would be ended as one that hangs.
+    const waitMs = Math.min(forMs, this.#statementTimeoutMs / 2);
+    if (everyMs > waitMs) return null;
+    const steps = Math.round(waitMs / everyMs);
     const [row] = await this.#remover.query<[string]>(
       vigilStatement(this.#sequence),
       [mark, everyMs / 1_000, steps],

@@ -58,6 +58,21 @@ async function emptied({ client }: Stage): Promise<void> {
   }
 }
 
+describe("a wait for new events", () => {
+  it("ends before it would be taken for a statement that hangs, and is not begun where it could not", async () => {
+    const database = await migratedDatabase();
+    const outbox = new PostgresOutbox({ ...database.config, statementTimeoutMs: 100 }, []);
+    await outbox.inspect();
+    const mark = await outbox.peek();
+    expect(mark).not.toBeNull();
+    for (let turn = 0; turn < 5; turn += 1)
+      expect(await outbox.awaitChange(mark ?? "", 5, 10_000)).toBe(mark);
+    expect(await outbox.awaitChange(mark ?? "", 60, 10_000)).toBeNull();
+    await outbox.close();
+    await database.drop();
+  });
+});
+
 describe("relay and a troubled network to PostgreSQL", () => {
   it("gives a silent connection up, and never uses it again", () =>
     onStage(async (stage) => {

@@ -241,6 +241,21 @@ export function searchStatement(table: string): string {
  ) as stop`;
 }
 
+/**
+ * How many rows there are, up to a limit, and how old the oldest one is. Beyond the limit the rows that were
+ * counted are not all; then the first one of a shard stands for the others, whose first ones are about as old.
+ */
+export function backlogStatement(table: string, countMax: number): { text: string; values: number[] } {
+  return {
+    text: `select count(*)::text,
+       (extract(epoch from clock_timestamp() - case when count(*) < $1::int then min(created_at) else least(
+          min(created_at), (select created_at from ${table} order by shard, created_at, seq limit 1)) end)
+        * 1000)::bigint::text
+  from (select created_at from ${table} limit $1::int) as counted`,
+    values: [countMax],
+  };
+}
+
 /** The columns of `claimStatement`, for the one event that a blocked aggregate tries again. */
 export function headStatement(table: string, type: PayloadType): string {
   return `select shard, seq, to_json(created_at), event_id, aggregate_id, event_type, aggregate_type,

@@ -48,13 +48,21 @@ export async function benchExactlyOnce(
   const isWanted = (part: string) => options.only.length === 0 || options.only.includes(part);
   const empty = await stage.fill({ ...options, events: 0 });
   return {
-    throughput: isWanted("throughput") ? await throughput(stage, options, say) : [],
+    throughput: isWanted("throughput") ? await throughput(stage, empty, options, say) : [],
     latencyMs: isWanted("latency") ? await latency(stage, empty, options, say) : null,
     failover: isWanted("failover") ? await failover(stage, empty, options, say) : null,
   };
 }
 
-async function throughput(stage: Stage, options: BenchOptions, say: Say): Promise<Throughput[]> {
+async function throughput(
+  stage: Stage,
+  empty: string,
+  options: BenchOptions,
+  say: Say,
+): Promise<Throughput[]> {
+  const load = { ...options, eventsPerSecond: options.rate };
+  // A drain has some hundreds of transactions, far fewer than it takes until the broker's code for them is compiled.
+  await warmUp(stage, say, empty, load, (place) => carryWithRelay(place, "exactly-once"));
   const template = await stage.fill(options);
   const drain = (delivery: Delivery, batchEventsMax: number, backlog: Backlog = options) =>
     stage.within(template, (place) => drainWithRelay(stage, place, backlog, { delivery, batchEventsMax }));

@@ -108,10 +108,11 @@ export class PostgresBatchBook implements BatchBook {
          returning event_id
        ), removed_by_key as (
          delete from ${table}
-          where event_id = any ($7::uuid[])
+          where event_id = any (array(
+                  select id from unnest($7::uuid[]) as id
+                   where (select count(*) from removed) < cardinality($7::uuid[])
+                     and id not in (select event_id from removed)))
             and exists (select from written)
-            and (select count(*) from removed) < cardinality($7::uuid[])
-            and event_id not in (select event_id from removed)
          returning 1
        )
        select (select count(*)::int from written),

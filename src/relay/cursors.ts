@@ -133,7 +133,8 @@ export class Cursors {
       // One that stands at its own fence has to wait for its writers, and nobody for it.
       return at < fence || at >= horizon ? [at] : [];
     });
-    this.#horizon = nextHorizon(this.#horizon, { reached, isCrowded, isBounded });
+    const shards = this.#order.length;
+    this.#horizon = nextHorizon(this.#horizon, { shards, reached, isCrowded, isBounded });
   }
 
   #isLate(event: OutboxEvent): boolean {

@@ -8,12 +8,13 @@
  *
  *     shard 0  ├── claimed ──────────────┤        │
  *     shard 1  ├── claimed ────────┤              │     front: seven eighths of the shards are there or further
- *     shard 2  ├── claimed ──────────────────────►│     horizon: front + 16 steps; a step is what the front moves
+ *     shard 2  ├── claimed ──────────────────────►│     horizon: front + some steps; a step is what the front moves
  *     shard 3  ├─ claimed ─┤     ▲ front           ▲ horizon
  *
  * The last eighth is not waited for: one aggregate with half of all events delays its own shard alone.
  */
 import type { Micros } from "../event/position.ts";
+import { shardCount } from "../event/shard.ts";
 
 export interface Horizon {
   /** Nothing is claimed from here on; Infinity: no bound. */
@@ -25,6 +26,8 @@ export interface Horizon {
 export const boundless: Horizon = { at: Number.POSITIVE_INFINITY };
 
 export interface Advance {
+  /** How many shards a batch may come from. */
+  readonly shards: number;
   /** Where the shards stand of which there may be more. */
   readonly reached: readonly Micros[];
   /** There was more than a claim may bring. */
@@ -33,14 +36,20 @@ export interface Advance {
   readonly isBounded: boolean;
 }
 
-/** Steps, of about a batch each: some ten megabytes of the table at the usual sizes. */
-const stepsAhead = 16;
+/**
+ * Steps, of about a batch each: some ten megabytes of the table at the usual sizes. A batch from a quarter of the
+ * shards spans four times as much of the table, so it is a quarter of the steps; with as many as for all shards the
+ * four groups of exactly-once delivery had each page of a backlog of 500 MB read seven times (128 MB of cache).
+ * Fewer than four steps, and the claims would come out small.
+ */
+const stepsAhead = (shards: number): number => Math.max(4, Math.ceil((16 * shards) / shardCount));
 const shareNotWaitedFor = 8;
 /** Three years: nothing was written in all that time, so there is nothing to keep together. */
 const stepMicrosMax = 1e14;
 
 /** The horizon for the next claim, after one that brought the shards to where they stand now. */
-export function nextHorizon({ front }: Horizon, { reached, isCrowded, isBounded }: Advance): Horizon {
+export function nextHorizon({ front }: Horizon, advance: Advance): Horizon {
+  const { shards, reached, isCrowded, isBounded } = advance;
   if (!isCrowded && !isBounded) return boundless;
   const sorted = [...reached].sort((a, b) => a - b);
   const at = sorted[Math.floor(sorted.length / shareNotWaitedFor)];
@@ -49,7 +58,7 @@ export function nextHorizon({ front }: Horizon, { reached, isCrowded, isBounded 
   if (front === undefined) return { ...boundless, front: { at } };
   const stepMicros = Math.round(nextStep(front.stepMicros, at - front.at, isCrowded));
   if (stepMicros > stepMicrosMax) return boundless;
-  return { at: at + stepsAhead * stepMicros, front: { at, stepMicros } };
+  return { at: at + stepsAhead(shards) * stepMicros, front: { at, stepMicros } };
 }
 
 /** At least one microsecond, or rows of one instant would never be reached. One strange step counts little. */

@@ -1,12 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { type Advance, boundless, nextHorizon } from "../../../src/relay/horizon.ts";
 
-const backlog = (...reached: number[]): Advance => ({ reached, isCrowded: true, isBounded: false });
+const backlogOf = (shards: number, ...reached: number[]): Advance => ({
+  shards,
+  reached,
+  isCrowded: true,
+  isBounded: false,
+});
+const backlog = (...reached: number[]) => backlogOf(64, ...reached);
 const following = (...advances: Advance[]) => advances.reduce(nextHorizon, boundless);
 
 describe("the horizon", () => {
   it("bounds nothing without a backlog, nor before it is known how far a batch goes", () => {
-    expect(nextHorizon(boundless, { reached: [1], isCrowded: false, isBounded: false })).toBe(boundless);
+    expect(nextHorizon(boundless, { shards: 64, reached: [1], isCrowded: false, isBounded: false })).toBe(
+      boundless,
+    );
     expect(following(backlog(100, 900)).at).toBe(Number.POSITIVE_INFINITY);
     expect(following(backlog(100), backlog(Number.NEGATIVE_INFINITY)).at).toBe(Number.POSITIVE_INFINITY);
     expect(following(backlog(100), backlog()).at).toBe(Number.POSITIVE_INFINITY);
@@ -15,6 +23,11 @@ describe("the horizon", () => {
 
   it("lies sixteen steps of the slowest before it", () => {
     expect(following(backlog(100, 400), backlog(150, 900)).at).toBe(150 + 16 * 50);
+  });
+
+  it("lies as much less ahead as a batch spans more of the table, but never next to nothing", () => {
+    const ahead = (shards: number) => following(backlogOf(shards, 0), backlogOf(shards, 100)).at - 100;
+    expect([64, 32, 16, 1].map(ahead)).toEqual([1_600, 800, 400, 400]);
   });
 
   it("does not wait for the last eighth", () => {
@@ -35,7 +48,7 @@ describe("the horizon", () => {
   });
 
   it("grows over a time in which little was written until it bounds nothing any more", () => {
-    const empty: Advance = { reached: [200], isCrowded: false, isBounded: true };
+    const empty: Advance = { shards: 64, reached: [200], isCrowded: false, isBounded: true };
     let horizon = following(backlog(0), backlog(100));
     const seen: number[] = [];
     while (Number.isFinite(horizon.at)) {

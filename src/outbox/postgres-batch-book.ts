@@ -79,7 +79,8 @@ export class PostgresBatchBook implements BatchBook {
    *
    * The line and the deletions are one statement. Rows are deleted by their address and key, and what is
    * not found that way by key alone: both here, because whatever came after a commit could be cut off, and
-   * the line that knows these rows would be overwritten by then.
+   * the line that knows these rows would be overwritten by then. The keys of the second deletion, which are
+   * nearly always none, are worked out as it runs: as given values the planner would weigh each of them.
    */
   async #write({ group, term }: Seat, line: Line): Promise<number | null> {
     const table = `${this.#schema}.undispatched_events`;

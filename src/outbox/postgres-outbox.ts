@@ -1,4 +1,4 @@
-/** The outbox port on PostgreSQL: two sessions, so that a removal never waits for a claim. */
+/** The outbox port on PostgreSQL: a session each for claims, removals and the count, so that none waits for another. */
 import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from "kysely";
 import type { Ack } from "../event/delivery.ts";
 import type { OutboxEvent } from "../event/event.ts";
@@ -161,7 +161,7 @@ export class PostgresOutbox implements Outbox {
     this.#table = `${quoteIdentifier(config.schema)}.undispatched_events`;
     this.reader = new PostgresSession(config, "outrider relay", { isPinned: true });
     this.#remover = new PostgresSession(config, "outrider relay (removals)", { isPinned: true });
-    // Not bound to indexes: dead rows cost a fifth where they are read as they lie.
+    // Not bound to indexes: it may read the table as it lies.
     this.#counter = new PostgresSession(config, "outrider relay (statistics)");
     this.#build = statementBuilder(config.schema);
     this.#knownMigrations = knownMigrations;
@@ -290,8 +290,9 @@ export class PostgresOutbox implements Outbox {
   }
 
   async backlog(countMax: number): Promise<Backlog> {
-    const { text, values } = backlogStatement(this.#table, countMax);
-    const [row] = await this.#counter.query<[string, string | null]>(text, values);
+    const [row] = await this.#counter.query<[string, string | null]>(backlogStatement(this.#table), [
+      countMax,
+    ]);
     const age = row?.[1] ?? null;
     return { events: Number(row?.[0] ?? 0), oldestAgeMs: age === null ? null : Number(age) };
   }

@@ -1,7 +1,7 @@
 /**
  * The statements of the hot path, each named, as text: the claim's lateral join with a window over it
- * is not something a query builder expresses more clearly. What runs rarely is built with Kysely, in
- * `postgres-outbox.ts`.
+ * is not something a query builder expresses more clearly. The same goes for the count of the backlog, which
+ * runs rarely. What is plain is built with Kysely, in `postgres-outbox.ts`.
  *
  * Parsing and planning them costs as much as all the rest or more (0.6 of 1 ms of a look, measured), so they are
  * named and kept: the look always, because it reads no table that grows; those that read or write the table only
@@ -245,15 +245,12 @@ export function searchStatement(table: string): string {
  * How many rows there are, up to a limit, and how old the oldest one is. Beyond the limit the rows that were
  * counted are not all; then the first one of a shard stands for the others, whose first ones are about as old.
  */
-export function backlogStatement(table: string, countMax: number): { text: string; values: number[] } {
-  return {
-    text: `select count(*)::text,
+export function backlogStatement(table: string): string {
+  return `select count(*)::text,
        (extract(epoch from clock_timestamp() - case when count(*) < $1::int then min(created_at) else least(
           min(created_at), (select created_at from ${table} order by shard, created_at, seq limit 1)) end)
         * 1000)::bigint::text
-  from (select created_at from ${table} limit $1::int) as counted`,
-    values: [countMax],
-  };
+  from (select created_at from ${table} limit $1::int) as counted`;
 }
 
 /** The columns of `claimStatement`, for the one event that a blocked aggregate tries again. */

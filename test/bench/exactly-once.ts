@@ -47,22 +47,19 @@ export async function benchExactlyOnce(
 ): Promise<ExactlyOnceFigures> {
   const isWanted = (part: string) => options.only.length === 0 || options.only.includes(part);
   const empty = await stage.fill({ ...options, events: 0 });
+  // A drain has some hundreds of transactions, far fewer than it takes until the broker's code for them is compiled.
+  if (isWanted("throughput") || isWanted("latency"))
+    await warmUp(stage, say, empty, loadOf(options), (place) => carryWithRelay(place, "exactly-once"));
   return {
-    throughput: isWanted("throughput") ? await throughput(stage, empty, options, say) : [],
+    throughput: isWanted("throughput") ? await throughput(stage, options, say) : [],
     latencyMs: isWanted("latency") ? await latency(stage, empty, options, say) : null,
     failover: isWanted("failover") ? await failover(stage, empty, options, say) : null,
   };
 }
 
-async function throughput(
-  stage: Stage,
-  empty: string,
-  options: BenchOptions,
-  say: Say,
-): Promise<Throughput[]> {
-  const load = { ...options, eventsPerSecond: options.rate };
-  // A drain has some hundreds of transactions, far fewer than it takes until the broker's code for them is compiled.
-  await warmUp(stage, say, empty, load, (place) => carryWithRelay(place, "exactly-once"));
+const loadOf = (options: BenchOptions) => ({ ...options, eventsPerSecond: options.rate });
+
+async function throughput(stage: Stage, options: BenchOptions, say: Say): Promise<Throughput[]> {
   const template = await stage.fill(options);
   const drain = (delivery: Delivery, batchEventsMax: number, backlog: Backlog = options) =>
     stage.within(template, (place) => drainWithRelay(stage, place, backlog, { delivery, batchEventsMax }));
@@ -116,9 +113,8 @@ async function latency(
   options: BenchOptions,
   say: Say,
 ): Promise<Record<string, readonly Quantiles[]>> {
-  const load = { ...options, eventsPerSecond: options.rate };
+  const load = loadOf(options);
   const figures: Record<(typeof modes)[number], Quantiles[]> = { "at-least-once": [], "exactly-once": [] };
-  await warmUp(stage, say, empty, load, (place) => carryWithRelay(place, "exactly-once"));
   for (let round = 0; round < options.rounds; round += 1) {
     for (const mode of alternate(modes, round)) {
       const { ms, eventsPerSecond, duplicates } = await stage.within(empty, (place) =>

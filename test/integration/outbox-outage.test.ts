@@ -1,9 +1,7 @@
 /** PostgreSQL behind a network that goes silent, cuts, and loses answers: nothing hangs, nothing doubles. */
 import pg from "pg";
 import { describe, expect, it } from "vitest";
-import { knownMigrations } from "../../src/outbox/migrator.ts";
-import { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
-import { type MigratedDatabase, migratedDatabase } from "../support/migrated-database.ts";
+import { type MigratedDatabase, migratedDatabase, openOutbox } from "../support/migrated-database.ts";
 import { startProxy, type TcpProxy } from "../support/proxy.ts";
 import { RecordingPublisher } from "../support/recording-publisher.ts";
 import { makeRelay, type RunningRelay } from "../support/running-relay.ts";
@@ -28,10 +26,7 @@ async function onStage(work: (stage: Stage) => Promise<void>): Promise<void> {
     connectTimeoutMs: 500,
     statementTimeoutMs: 300,
   };
-  const outbox = new PostgresOutbox(
-    config,
-    knownMigrations().map(({ name }) => name),
-  );
+  const outbox = openOutbox({ config });
   const publisher = new RecordingPublisher();
   const running = makeRelay(outbox, publisher);
   const client = new pg.Client({ connectionString: database.url });
@@ -61,7 +56,7 @@ async function emptied({ client }: Stage): Promise<void> {
 describe("a wait for new events", () => {
   it("ends before it would be taken for a statement that hangs, and is not begun where it could not", async () => {
     const database = await migratedDatabase();
-    const outbox = new PostgresOutbox({ ...database.config, statementTimeoutMs: 100 }, []);
+    const outbox = openOutbox({ config: { ...database.config, statementTimeoutMs: 100 } });
     await outbox.inspect();
     const mark = await outbox.peek();
     expect(mark).not.toBeNull();

@@ -1,18 +1,33 @@
 import { createRequire } from "node:module";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { kafkajsVersion, readResponses, repairKafkajs } from "../../../src/publisher/kafkajs-repairs.ts";
 
 interface Queue {
   readonly pending: unknown[];
   throttleCheckTimeoutId: NodeJS.Timeout | null;
   scheduleCheckPendingRequests(): void;
+  scheduleRequestTimeoutCheck(): void;
+  push(request: object): void;
+  fulfillRequest(response: object): void;
+  rejectAll(error: Error): void;
   destroy(): void;
 }
 
 const require = createRequire(import.meta.url);
 const RequestQueue = require("kafkajs/src/network/requestQueue") as new (options: object) => Queue;
 const logger = { debug() {} };
-const aQueue = () => new RequestQueue({ maxInFlightRequests: 1, requestTimeout: 1_000, logger });
+const aQueue = () =>
+  new RequestQueue({ maxInFlightRequests: 1, requestTimeout: 1_000, enforceRequestTimeout: true, logger });
+
+/** Hands a queue one request; `outcome` is its end. */
+function send(queue: Queue, correlationId: number): { outcome: Promise<unknown> } {
+  const outcome = new Promise((resolve, reject) => {
+    const entry = { apiName: "any", apiKey: 0, apiVersion: 0, correlationId, resolve, reject };
+    queue.push({ entry, expectResponse: true, sendRequest() {} });
+  });
+  outcome.catch(() => undefined);
+  return { outcome };
+}
 
 describe("the repaired request queue", () => {
   it("sets no timer while nothing is pending; untouched, it wakes up again and again", () => {
@@ -35,6 +50,48 @@ describe("the repaired request queue", () => {
     queue.scheduleCheckPendingRequests();
     expect(queue.throttleCheckTimeoutId).not.toBeNull();
     queue.destroy();
+  });
+});
+
+describe("the watch over requests that take too long", () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    repairKafkajs();
+  });
+  afterEach(() => vi.useRealTimers());
+
+  it("sets no timer while nothing is in flight, and none any more once all is answered", () => {
+    const queue = aQueue();
+    queue.scheduleRequestTimeoutCheck();
+    expect(vi.getTimerCount()).toBe(0);
+    send(queue, 1);
+    expect(vi.getTimerCount()).toBe(1);
+    queue.fulfillRequest({ correlationId: 1, size: 0, payload: null });
+    vi.advanceTimersByTime(200);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("ends what gets no answer, also after an idle time", async () => {
+    const queue = aQueue();
+    send(queue, 1);
+    queue.fulfillRequest({ correlationId: 1, size: 0, payload: null });
+    vi.advanceTimersByTime(5_000);
+    const unanswered = send(queue, 2);
+    vi.advanceTimersByTime(1_300);
+    await expect(unanswered.outcome).rejects.toThrow("timed out");
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("goes on after a connection was closed with a request under way and opened again", async () => {
+    const queue = aQueue();
+    send(queue, 1);
+    queue.destroy();
+    expect(vi.getTimerCount()).toBe(0);
+    queue.rejectAll(new Error("closed"));
+    queue.scheduleRequestTimeoutCheck();
+    const unanswered = send(queue, 2);
+    vi.advanceTimersByTime(1_300);
+    await expect(unanswered.outcome).rejects.toThrow("timed out");
   });
 });
 

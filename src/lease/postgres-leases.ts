@@ -47,6 +47,7 @@ export class PostgresLeases implements Leases {
               renewed.shard, renewed.term
          from (select 1) as once left join renewed on true`,
       [this.#member, this.#ttlMs, ...columns(held)],
+      { keep: "always" },
     );
     return {
       membersCount: rows[0]?.[0] ?? 1,

@@ -14,7 +14,10 @@ export interface TableFacts {
   readonly columns: readonly string[];
   readonly payloadType: string | null;
   readonly hasOrderIndex: boolean;
-  /** The sequence behind `seq`, quoted; null when this role may not read it. */
+  /**
+   * The sequence behind `seq`, quoted; null when this role may not read it, or when it does not tell of every insert
+   * because sessions take numbers in advance.
+   */
   readonly sequence: string | null;
   readonly hidesRows: boolean;
   readonly maySelect: boolean;
@@ -45,7 +48,9 @@ export const factsStatement = `select json_build_object(
                join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.number
               where k.place <= 3) = array['shard', 'created_at', 'seq']),
   'sequence', (
-     select case when has_sequence_privilege(s.oid, 'select') then format('%I.%I', n.nspname, s.relname) end
+     select case when has_sequence_privilege(s.oid, 'select')
+                  and (select seqcache = 1 from pg_catalog.pg_sequence where seqrelid = s.oid)
+                 then format('%I.%I', n.nspname, s.relname) end
        from pg_catalog.pg_depend d
        join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
        join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid

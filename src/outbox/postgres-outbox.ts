@@ -29,6 +29,7 @@ import {
   claimStatement,
   headStatement,
   isKeptRemoval,
+  logPositionStatement,
   lookStatement,
   markStatement,
   type PayloadType,
@@ -155,6 +156,7 @@ export class PostgresOutbox implements Outbox {
   readonly #statementTimeoutMs: number;
   #payloadType: PayloadType | undefined;
   #sequence: string | null = null;
+  #vigil: string | undefined;
 
   constructor(config: DatabaseConfig, knownMigrations: readonly string[]) {
     this.#schema = config.schema;
@@ -172,6 +174,7 @@ export class PostgresOutbox implements Outbox {
     const facts = await this.#readFacts();
     this.#payloadType = facts.payloadType as PayloadType;
     this.#sequence = facts.sequence;
+    this.#vigil = undefined;
     return judge(
       { ...facts, migrations: await this.#appliedMigrations() },
       this.#table,
@@ -208,12 +211,20 @@ export class PostgresOutbox implements Outbox {
     const waitMs = Math.min(forMs, this.#statementTimeoutMs / 2);
     if (everyMs > waitMs) return null;
     const steps = Math.round(waitMs / everyMs);
-    const [row] = await this.#remover.query<[string]>(
-      vigilStatement(this.#sequence),
-      [mark, everyMs / 1_000, steps],
-      { keep: "always" },
-    );
-    return row?.[0] ?? null;
+    this.#vigil ??= vigilStatement(this.#sequence, await this.#isLogTold());
+    const values = [mark, everyMs / 1_000, steps];
+    const [row] = await this.#remover.query<[string]>(this.#vigil, values, { keep: "always" });
+    return row?.[0] ?? mark;
+  }
+
+  async #isLogTold(): Promise<boolean> {
+    try {
+      await this.#remover.query(logPositionStatement);
+      return true;
+    } catch (error) {
+      if (error instanceof OutriderError && error.code === "OUTBOX_FAILED") return false;
+      throw error;
+    }
   }
 
   async look(): Promise<Look> {

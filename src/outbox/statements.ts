@@ -70,26 +70,41 @@ export function lookStatement(table: string): { text: string; values: (string | 
   };
 }
 
-/** Changes with every insert, before its commit. The very first value of all changes nothing but `is_called`. */
+/** Changes with every insert, before its commit, the first one of all included. */
 export function markStatement(sequence: string): string {
-  return `select concat(last_value, is_called) from ${sequence}`;
+  return `select (case when is_called then last_value else 0 end)::text from ${sequence}`;
 }
 
+/** Fails where the server does not say how far its log has been written, as some of those do that keep it elsewhere. */
+export const logPositionStatement = "select pg_catalog.pg_current_wal_insert_lsn()";
+
 /**
- * Waits until the mark is not `$1` any more, looking `$3` times at most, `$2` seconds apart. What would be a round
- * trip for each look is a wake-up of the backend: 0.1 ms of processor time against 1.2, measured. A sequence is no part of any snapshot,
- * so a statement sees it move; `n >= 0` makes it read anew for each row. The snapshot that this statement
- * holds is as old as it gets, which is why it must not wait long: vacuum does.
+ * Waits until the mark is not `$1` any more, looking `$3` times at most, `$2` seconds apart, and answers the one that
+ * is there then; no row where it is still the same. What would be a round trip for each look is a wake-up of the
+ * backend: 0.05 ms of processor time against 1.2, measured. The snapshot that this statement holds is as old as it
+ * gets, which is why it must not wait long: vacuum does.
+ *
+ * `isLogTold`: then the sequence is only read once the server's log is longer than at the start, which halves the
+ * price of a look (0.04 ms against 0.07 to 0.09) and misses nothing. Who takes a number writes to the log behind it,
+ * its row and at the latest its commit; so a number that the first look did not see makes the log longer after
+ * the start. For that the position must be older than the first look, hence the materialized part, which also
+ * asks for the right to read the sequence.
  */
-export function vigilStatement(sequence: string): string {
-  return `with recursive vigil(n, mark) as (
-    select 0, (${markStatement(sequence)})
-     union all
-    select n + 1, concat(pg_catalog.pg_sleep($2::float8), (${markStatement(sequence)} where n >= 0))
-      from vigil
-     where mark = $1 and n < $3::int
-  )
-  select mark from vigil order by n desc limit 1`;
+export function vigilStatement(sequence: string, isLogTold: boolean): string {
+  // Of no snapshot: a statement sees it move.
+  const mark = `coalesce(pg_catalog.pg_sequence_last_value('${sequence.replaceAll("'", "''")}'::regclass), 0)`;
+  const position = isLogTold ? "pg_catalog.pg_current_wal_insert_lsn()" : "null::pg_catalog.pg_lsn";
+  return `with start as materialized (select ${position} as log_end from ${sequence})
+  select mark::text from (
+    select case when n = 0 then ${mark}
+                when pg_catalog.pg_sleep($2::float8) is null then null
+                when ${position} <= start.log_end then $1::bigint
+                else ${mark} end as mark
+      from start cross join pg_catalog.generate_series(0, $3::int) as n
+    offset 0
+  ) as looked
+   where mark <> $1::bigint
+   limit 1`;
 }
 
 /** The size of a payload without unpacking it, wherever PostgreSQL can tell. */

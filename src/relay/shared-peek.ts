@@ -2,8 +2,11 @@
 import type { Clock } from "../foundation/clock.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 
-/** So long a statement waits at the server, at most: it holds a snapshot meanwhile, and a stop may come. */
-const vigilMs = 500;
+/**
+ * So long a statement waits at the server, at most: it holds a snapshot meanwhile. What is not told by the mark waits
+ * as long for an idle relay: leases to take up or to hand back, a sweep that was asked for.
+ */
+const vigilMs = 2_000;
 
 export interface PeekTiming {
   readonly pollMaxMs: number;

@@ -236,7 +236,7 @@ const keys = {
     "OUTRIDER_IDLE_POLL",
     ["server", "client"],
     "server" as const,
-    "Where an idle relay polls: `server` in statements that wait there for half a second at most, for a quarter of the processor time; `client` asks each time, for a pooler that has few backends to lend. Behind one that refuses session time-outs, as PgBouncer does, it is always `client`.",
+    "Where an idle relay polls: `server` in statements that wait there for two seconds at most, for a fraction of the processor time; `client` asks each time, for a pooler that has few backends to lend. Behind one that refuses session time-outs, as PgBouncer does, it is always `client`.",
   ),
   fencePolicy: choice(
     "OUTRIDER_FENCE",

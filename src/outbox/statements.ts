@@ -34,8 +34,11 @@ export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announc
 /**
  * The database's clock and every transaction that holds a writer's lock on the outbox, with the shards it has
  * announced; null for them, unless the trigger that announces fires for everybody. For each also the start of
- * what its backend is at, as far as this role may see it: of the activity only that of writers is read, and
- * nothing when there are none.
+ * what its backend is at, as far as this role may see it. The activity is asked for only where somebody writes:
+ * whomever it is asked about, PostgreSQL copies that of all backends first, a quarter of the price of a look.
+ *
+ * The rest of the price is pg_locks, and grows with what the server could hold, not with what it does: 0.2 ms at
+ * max_connections = 100, 0.9 at 1,000, 2.7 at 5,000 (measured, nobody connected).
  *
  * One reading of pg_locks serves locks, marks and announcements: read twice, a transaction could end
  * in between and be judged by half of what it held. A row comes even when there is no writer.
@@ -48,8 +51,9 @@ export function lookStatement(table: string): { text: string; values: (string | 
   return {
     text: `select (extract(epoch from statement_timestamp()) * 1000000)::bigint::text,
        writer.virtualtransaction, writer.pid, case when once.announces then coalesce(writer.shards, '') end,
-       (select (extract(epoch from xact_start) * 1000000)::bigint::text
-          from pg_catalog.pg_stat_get_activity(coalesce(writer.pid, 0))),
+       case when writer.pid is not null then (
+         select (extract(epoch from xact_start) * 1000000)::bigint::text
+           from pg_catalog.pg_stat_get_activity(writer.pid)) end,
        current_setting('max_prepared_transactions') <> '0'
   from (select exists (
           select from pg_catalog.pg_trigger

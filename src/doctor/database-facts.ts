@@ -59,6 +59,8 @@ export interface ServerFacts {
   readonly synchronousCommit: boolean;
   /** As it applies to this connection; 0 for none. */
   readonly statementTimeoutMs: number;
+  /** How many locks the server has room for, whoever is connected. */
+  readonly lockSlots: number;
 }
 
 export interface TableFacts {

@@ -9,7 +9,9 @@ export const serverStatement = `select json_build_object(
   'autovacuum', current_setting('autovacuum') = 'on' and current_setting('track_counts') = 'on',
   'fsync', current_setting('fsync') = 'on',
   'synchronousCommit', current_setting('synchronous_commit') <> 'off',
-  'statementTimeoutMs', (select setting::bigint from pg_catalog.pg_settings where name = 'statement_timeout')
+  'statementTimeoutMs', (select setting::bigint from pg_catalog.pg_settings where name = 'statement_timeout'),
+  'lockSlots', current_setting('max_locks_per_transaction')::bigint
+               * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int)
 )::text`;
 
 /**

@@ -8,6 +8,13 @@ import { duration } from "./vacuum-findings.ts";
 /** Below it nothing in a log can be put into a wrong order by it. */
 const clockDifferenceMsMax = 1_000;
 
+/** A poll reads pg_locks, which costs by what the server has room for: measured, and so much a thousand locks. */
+const lookMsPerThousand = 0.01;
+/** Of the server's processor time for one poll. Up to 500 are made a second while events come in a steady stream. */
+const lookMsMax = 1.5;
+/** Of one core, for the polls of one relay. */
+const lookShareMax = 0.2;
+
 export function serverFindings({ server, role }: DatabaseFacts, { statementTimeoutMs }: Settings): Finding[] {
   const findings: Finding[] = [];
   const add = (severity: Finding["severity"], code: string, message: string, repair: string) =>
@@ -61,5 +68,15 @@ export function serverFindings({ server, role }: DatabaseFacts, { statementTimeo
       "the pooler keeps statement_timeout from the server: a statement that the relay has given up would run on there",
       `alter role ${quoteIdentifier(role.name)} set statement_timeout = ${statementTimeoutMs}; -- then let the pooler connect anew`,
     );
-  return findings;
+  return [...findings, ...lookFindings(server)];
+}
+
+function lookFindings({ lockSlots }: DatabaseFacts["server"]): Finding[] {
+  const lookMs = (lockSlots / 1_000) * lookMsPerThousand;
+  if (lookMs <= lookMsMax) return [];
+  const code = "lock-table-large";
+  const message = `the server has room for ${lockSlots} locks: to see who is writing takes some ${lookMs.toFixed(1)} ms of its processor time at every poll`;
+  const pauseMs = Math.ceil(lookMs / lookShareMax);
+  const repair = `start the relay with OUTRIDER_POLL_MIN_MS=${pauseMs}, or the server with less max_connections or max_locks_per_transaction`;
+  return [{ code, severity: "warning", message, repair }];
 }

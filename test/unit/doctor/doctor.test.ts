@@ -37,6 +37,7 @@ const server: ServerFacts = {
   fsync: true,
   synchronousCommit: true,
   statementTimeoutMs: 30_000,
+  lockSlots: 64 * 1_000,
 };
 
 const all = { select: true, insert: false, update: true, delete: true, hidesRows: false };
@@ -149,6 +150,11 @@ describe.each<[string, Case, readonly string[]]>([
     "a clock that a slow answer blurs",
     { database: { server: { ...server, clockAheadMs: -1_500, clockUncertaintyMs: 900 } } },
     [],
+  ],
+  [
+    "room for more locks than a poll should look through",
+    { database: { server: { ...server, lockSlots: 64 * 5_000 } } },
+    ["warning lock-table-large"],
   ],
   [
     "a standby",

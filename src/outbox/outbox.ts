@@ -37,6 +37,8 @@ export interface Look {
   readonly writers: readonly OpenWriter[];
   /** Transactions can be prepared here: they then go on without their backend. */
   readonly isTwoPhase: boolean;
+  /** What `peek` would have told before the locks were read; null where it cannot be had. */
+  readonly mark: string | null;
 }
 
 /** What can be said about an open writer to the person who has to find it. */

@@ -54,6 +54,7 @@ type LookRow = [
   shards: string | null,
   startedAt: string | null,
   isTwoPhase: "t" | "f",
+  mark: string | null,
 ];
 
 const numbersOf = (list: string): number[] => (list === "" ? [] : list.split(",").map(Number));
@@ -74,6 +75,7 @@ function toLook(rows: readonly LookRow[]): Look {
       ];
     }),
     isTwoPhase: rows[0]?.[5] !== "f",
+    mark: rows[0]?.[6] ?? null,
   };
 }
 
@@ -228,7 +230,7 @@ export class PostgresOutbox implements Outbox {
   }
 
   async look(): Promise<Look> {
-    const { text, values } = lookStatement(this.#table);
+    const { text, values } = lookStatement(this.#table, this.#sequence);
     return toLook(await this.reader.query<LookRow>(text, values, { keep: "always", isTexts: true }));
   }
 
@@ -259,7 +261,7 @@ export class PostgresOutbox implements Outbox {
     const { ranges, limits, blocked } = request;
     if (ranges.length === 0 || blocked.length > 0) return null;
     const claim = claimFor(this.#table, await this.#typeOfPayload(), request);
-    const answer = await this.reader.queryTogether([lookStatement(this.#table), claim]);
+    const answer = await this.reader.queryTogether([lookStatement(this.#table, this.#sequence), claim]);
     if (answer === null) return null;
     const [looked, claimed] = answer as [LookRow[], ClaimRow[]];
     return { look: toLook(looked), claim: toClaim(claimed, limits) };

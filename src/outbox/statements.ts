@@ -43,19 +43,25 @@ export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announc
  * One reading of pg_locks serves locks, marks and announcements: read twice, a transaction could end
  * in between and be judged by half of what it held. A row comes even when there is no writer.
  *
+ * The mark is that of `markStatement`, read before the locks: it belongs to the row that these are joined to. Were it
+ * younger, an idle relay would leave what was written in between alone until the next insert or sweep.
+ *
  * The catalog is read as of an instant before the locks. Should the trigger go in between, a writer that has
  * not announced begins after this look's clock, and the next look knows. An announcement without the lock on
  * the table belongs to a writer that took the lock while this look was reading: it counts from the next on.
  */
-export function lookStatement(table: string): { text: string; values: (string | number)[] } {
+export function lookStatement(
+  table: string,
+  sequence: string | null,
+): { text: string; values: (string | number)[] } {
   return {
     text: `select (extract(epoch from statement_timestamp()) * 1000000)::bigint::text,
        writer.virtualtransaction, writer.pid, case when once.announces then coalesce(writer.shards, '') end,
        case when writer.pid is not null then (
          select (extract(epoch from xact_start) * 1000000)::bigint::text
            from pg_catalog.pg_stat_get_activity(writer.pid)) end,
-       current_setting('max_prepared_transactions') <> '0'
-  from (select exists (
+       current_setting('max_prepared_transactions') <> '0', once.mark
+  from (select ${sequence === null ? "null::text" : `${numberOf(sequence)}::text`} as mark, exists (
           select from pg_catalog.pg_trigger
            where tgrelid = to_regclass($1) and tgname = $5 and tgenabled = 'A') as announces) as once
   left join (
@@ -72,6 +78,11 @@ export function lookStatement(table: string): { text: string; values: (string | 
   ) as writer on true`,
     values: [table, removalMark.classId, removalMark.objectId, announcement.classId, announcement.trigger],
   };
+}
+
+/** The number that was given last, 0 before the first one. Of no snapshot: a statement sees it move. */
+function numberOf(sequence: string): string {
+  return `coalesce(pg_catalog.pg_sequence_last_value('${sequence.replaceAll("'", "''")}'::regclass), 0)`;
 }
 
 /** Changes with every insert, before its commit, the first one of all included. */
@@ -95,8 +106,7 @@ export const logPositionStatement = "select pg_catalog.pg_current_wal_insert_lsn
  * asks for the right to read the sequence.
  */
 export function vigilStatement(sequence: string, isLogTold: boolean): string {
-  // Of no snapshot: a statement sees it move.
-  const mark = `coalesce(pg_catalog.pg_sequence_last_value('${sequence.replaceAll("'", "''")}'::regclass), 0)`;
+  const mark = numberOf(sequence);
   const position = isLogTold ? "pg_catalog.pg_current_wal_insert_lsn()" : "null::pg_catalog.pg_lsn";
   return `with start as materialized (select ${position} as log_end from ${sequence})
   select mark::text from (

@@ -35,6 +35,10 @@ export interface Claimed extends Claim {
   readonly isAtEnd: boolean;
   /** At the end of everything, and nobody is writing. */
   readonly isQuiet: boolean;
+  /** At the end, and whoever is writing began a moment ago: what it commits is near. */
+  readonly isAwaited: boolean;
+  /** The outbox's mark before the look; null where it cannot be had. */
+  readonly outboxMark: string | null;
   /** Below it everything was asked for, in every shard. */
   readonly fence: Micros;
 }
@@ -87,7 +91,10 @@ export class Claims {
     });
     const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0 && !plan.isBounded;
     const isQuiet = isAtEnd && mark.isQuiet && lowestOf(fence) === mark.clock;
-    return { ...claim, isCut: claim.isCut || plan.isBounded, isAtEnd, isQuiet, fence: lowestOf(fence) };
+    const isAwaited = isAtEnd && !mark.isQuiet && this.#lagMs <= nearMs;
+    const isCut = claim.isCut || plan.isBounded;
+    const { outboxMark } = mark;
+    return { ...claim, isCut, isAtEnd, isQuiet, isAwaited, outboxMark, fence: lowestOf(fence) };
   }
 
   async #inTwo(blocked: readonly string[]): Promise<Taken> {

@@ -23,6 +23,8 @@ export interface FenceMark {
   readonly isQuiet: boolean;
   /** The database's clock at the look. */
   readonly clock: Micros;
+  /** The outbox's mark before the look; null where it cannot be had. */
+  readonly outboxMark: string | null;
 }
 
 export class FenceWatch {
@@ -62,7 +64,7 @@ export class FenceWatch {
     const reading = readFence(this.#state, look, this.#timing.fenceHoldMs);
     this.#state = reading.state;
     await this.#tell(reading, look.clock);
-    return { fence: reading.fence, isQuiet: reading.isQuiet, clock: look.clock };
+    return { fence: reading.fence, isQuiet: reading.isQuiet, clock: look.clock, outboxMark: look.mark };
   }
 
   /** After an outage: virtual transaction ids begin anew when the server does. */

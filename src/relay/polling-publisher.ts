@@ -62,6 +62,9 @@ export interface LoopParts {
   readonly dispatch: Dispatch;
 }
 
+/** Polls in a row that found nothing, and after which the next one claims all the same. */
+const idleClaims = 1;
+
 /** Blocked aggregates that are tried again in one go. */
 const retriesMax = 64;
 
@@ -160,15 +163,16 @@ export class PollingPublisher {
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     if (!this.#cursors.isCrowded) await this.#gather();
-    const mark = this.#idlePolls > 0 ? (this.#seenMark ?? (await this.#parts.peek.ask())) : null;
-    this.#seenMark = null;
-    if (mark !== null && mark === this.#quietMark) return this.#rest();
+    const peeked = await this.#peekWhereIdle();
+    if (peeked !== null && peeked === this.#quietMark) return this.#rest();
     // The mark moves before the commit: should this claim come too early, the next one follows soon.
-    if (this.#quietMark !== null) this.#idlePolls = 0;
-    const { events, isCut, isAtEnd, isQuiet, fence } = await this.#claims.take(this.#blocked.ids);
+    if (peeked !== null && this.#quietMark !== null) this.#idlePolls = 0;
+    const { events, isCut, isAtEnd, isQuiet, isAwaited, outboxMark, fence } = await this.#claims.take(
+      this.#blocked.ids,
+    );
     this.#sweep.note(events);
     // The mark is older than the look: whatever was written since either changes it or was seen open.
-    this.#quietMark = isQuiet ? mark : null;
+    this.#quietMark = isQuiet ? outboxMark : null;
     const batch = formBatch(events, this.#routing, this.#blocked.has);
     if (events.length > 0) {
       await this.#publishing;
@@ -179,9 +183,20 @@ export class PollingPublisher {
       });
     }
     if (events.length === 0) await this.#line.rest();
-    this.#idlePolls = isAtEnd ? this.#idlePolls + 1 : 0;
+    this.#idlePolls = isAtEnd ? (isAwaited ? 1 : this.#idlePolls + 1) : 0;
     if (isAtEnd) await this.#endDispatch(fence);
     await this.#wait(isCut);
+  }
+
+  /**
+   * The mark, where it may spare a claim: nothing new was there, and nobody who wrote. In a stream of events the next
+   * one is near: there a poll in vain costs less than a round trip before every claim.
+   */
+  async #peekWhereIdle(): Promise<string | null> {
+    const seen = this.#seenMark;
+    this.#seenMark = null;
+    if (this.#quietMark === null || this.#idlePolls <= idleClaims) return null;
+    return seen ?? this.#parts.peek.ask();
   }
 
   /**

@@ -206,7 +206,7 @@ const keys = {
   ),
   batchBytesMax: number(
     "OUTRIDER_BATCH_BYTES_MAX",
-    2 * mebibyte,
+    1.5 * mebibyte,
     [10_000, 256 * mebibyte],
     "bytes",
     "Most payload bytes in one batch, unless a single event is larger.",

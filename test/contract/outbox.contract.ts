@@ -142,6 +142,7 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         const transaction = await begin();
         await transaction.insert({});
         expect(await outbox.peek()).not.toBe(quiet);
+        expect((await outbox.look()).mark).toBe(await outbox.peek());
         await transaction.rollback();
       }));
 
@@ -174,6 +175,7 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         const [look, claim] = [await outbox.look(), await outbox.claim(request)];
         expect(both?.claim).toEqual(claim);
         expect(both?.look.writers).toEqual(look.writers);
+        expect(both?.look.mark).toBe(await outbox.peek());
         expect(both?.claim.events).toHaveLength(2);
         for (const { createdAt } of claim.events)
           expect(microsOfIso(createdAt)).toBeLessThan(both?.look.clock ?? 0);

@@ -51,11 +51,11 @@ export function simulatedOutbox(parts: PortParts, watch: OutboxWatch): Outbox {
   };
   /** The clock is read first, then the locks, then the starts: transactions begin and end in between. */
   const look = (reply: (look: Look) => void): void => {
-    const clock = database.clock;
+    const { clock, mark } = database;
     time.after(process.latencyUs() / 4, () => {
       const { writers, isTwoPhase } = database;
       time.after(process.latencyUs() / 4, () =>
-        reply({ clock, writers: database.started(writers), isTwoPhase }),
+        reply({ clock, writers: database.started(writers), isTwoPhase, mark }),
       );
     });
   };

@@ -190,7 +190,7 @@ export class MemoryOutbox implements Outbox {
       startedAt,
       shards: this.announces ? [...shards] : null,
     }));
-    return { clock, writers, isTwoPhase: false };
+    return { clock, writers, isTwoPhase: false, mark: String(this.#seq) };
   }
 
   async describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]> {

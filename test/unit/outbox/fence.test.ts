@@ -29,6 +29,7 @@ const look = (clock: number, writers: readonly OpenWriter[] = [], isTwoPhase = f
   clock,
   writers,
   isTwoPhase,
+  mark: null,
 });
 const hold = Number.POSITIVE_INFINITY;
 
@@ -57,7 +58,7 @@ class World {
     readonly endMeanwhile: readonly number[];
     readonly prepareMeanwhile: readonly number[];
     readonly canSeeStarts: boolean;
-  }): Omit<Look, "isTwoPhase"> {
+  }): Omit<Look, "isTwoPhase" | "mark"> {
     this.clock += 1;
     const { clock } = this;
     const locks = [...this.open].map(([name, writer]) => ({ name, ...writer }));
@@ -174,7 +175,7 @@ describe("fence", () => {
             for (const name of given.close) world.open.delete(name);
             for (const name of given.open) world.write(name);
             const seen = world.look(given);
-            const reading = readFence(state, { ...seen, isTwoPhase }, hold);
+            const reading = readFence(state, { ...seen, isTwoPhase, mark: null }, hold);
             state = reading.state;
             for (const { rows } of world.open.values())
               for (const at of rows) expect(at).toBeGreaterThanOrEqual(lowestOf(reading.fence));

@@ -284,6 +284,20 @@ describe("relay", () => {
       await ear.until(isEmpty(outbox));
     }));
 
+  it("polls on at the shortest pause while a transaction is open that began a moment ago", () =>
+    onStage(
+      async ({ relay, ear, outbox }) => {
+        await relay.start();
+        const transaction = outbox.begin();
+        await transaction.insert({});
+        // With pauses that double it would take a minute to the sixteenth of them.
+        for (let polls = 0; polls < 30; polls += 1) await ear.next("polled");
+        await transaction.commit();
+        await ear.until(isEmpty(outbox));
+      },
+      { pollMinMs: 0, pollMaxMs: 60_000 },
+    ));
+
   it("lets nothing overtake an event that was left out for want of trust", async () => {
     const outbox = new MemoryOutbox();
     const publisher = new ScriptedPublisher();

@@ -166,7 +166,7 @@ export class PollingPublisher {
     const peeked = await this.#peekWhereIdle();
     if (peeked !== null && peeked === this.#quietMark) return this.#rest();
     // The mark moves before the commit: should this claim come too early, the next one follows soon.
-    if (peeked !== null && this.#quietMark !== null) this.#idlePolls = 0;
+    if (peeked !== null) this.#idlePolls = 0;
     const { events, isCut, isAtEnd, isQuiet, isAwaited, outboxMark, fence } = await this.#claims.take(
       this.#blocked.ids,
     );

@@ -90,8 +90,10 @@ export function markStatement(sequence: string): string {
   return `select (case when is_called then last_value else 0 end)::text from ${sequence}`;
 }
 
+const logPosition = "pg_catalog.pg_current_wal_insert_lsn()";
+
 /** Fails where the server does not say how far its log has been written, as some of those do that keep it elsewhere. */
-export const logPositionStatement = "select pg_catalog.pg_current_wal_insert_lsn()";
+export const logPositionStatement = `select ${logPosition}`;
 
 /**
  * Waits until the mark is not `$1` any more, looking `$3` times at most, `$2` seconds apart, and answers the one that
@@ -107,7 +109,7 @@ export const logPositionStatement = "select pg_catalog.pg_current_wal_insert_lsn
  */
 export function vigilStatement(sequence: string, isLogTold: boolean): string {
   const mark = numberOf(sequence);
-  const position = isLogTold ? "pg_catalog.pg_current_wal_insert_lsn()" : "null::pg_catalog.pg_lsn";
+  const position = isLogTold ? logPosition : "null::pg_catalog.pg_lsn";
   return `with start as materialized (select ${position} as log_end from ${sequence})
   select mark::text from (
     select case when n = 0 then ${mark}

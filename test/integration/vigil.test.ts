@@ -1,8 +1,9 @@
 /** The statement in which an idle relay waits for new events: it may miss none, whatever the server tells of its log. */
-import pg from "pg";
+import type pg from "pg";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
 import { vigilStatement } from "../../src/outbox/statements.ts";
+import { connected } from "../support/fence-stage.ts";
 import { type MigratedDatabase, migratedDatabase, openOutbox } from "../support/migrated-database.ts";
 
 const insert = "insert into undispatched_events (aggregate_id, event_payload) values ('a', '{}')";
@@ -13,16 +14,10 @@ describe("the wait for new events at the server", () => {
   let outbox: PostgresOutbox;
   let [writer, waiter]: pg.Client[] = [];
 
-  const connected = async (): Promise<pg.Client> => {
-    const client = new pg.Client({ connectionString: database.url });
-    await client.connect();
-    return client;
-  };
-
   beforeEach(async () => {
     database = await migratedDatabase();
     outbox = openOutbox(database);
-    [writer, waiter] = [await connected(), await connected()];
+    [writer, waiter] = [await connected(database.url, "writer"), await connected(database.url, "waiter")];
     await writer.query(insert);
   });
 

@@ -290,7 +290,7 @@ describe("relay", () => {
         await relay.start();
         const transaction = outbox.begin();
         await transaction.insert({});
-        // With pauses that double it would take a minute to the sixteenth of them.
+        // With pauses that double it would take half a minute to the sixteenth of them.
         for (let polls = 0; polls < 30; polls += 1) await ear.next("polled");
         await transaction.commit();
         await ear.until(isEmpty(outbox));

@@ -4,6 +4,7 @@
  * deleted, which no part of its figures pays for.
  */
 import { type Debezium, prepareDatabase, startDebezium, withClient } from "./debezium.ts";
+import type { Tuning } from "./debezium-properties.ts";
 import type { Carrier } from "./latency-run.ts";
 import { processorMicros } from "./processor-time.ts";
 import { type Backlog, insertBacklog, type Place, type Stage } from "./stage.ts";
@@ -71,8 +72,8 @@ function paceBetween(marks: readonly Mark[], from: number, until: number): numbe
 }
 
 /** Debezium, carrying events until it is ended. */
-export function carryWithDebezium(place: Place): Carrier {
-  const starting = prepareDatabase(place).then(() => startDebezium(place, "latency"));
+export function carryWithDebezium(place: Place, tuning: Tuning): Carrier {
+  const starting = prepareDatabase(place).then(() => startDebezium(place, tuning));
   return {
     started: starting,
     pid: async () => (await starting).pid,

@@ -15,7 +15,8 @@ import { type Say, warmUp } from "./warm-up.ts";
 const carriers = {
   relay: (place: Place): Carrier => carryWithRelay(place, "at-least-once"),
   loop: carryWithLoop,
-  debezium: carryWithDebezium,
+  debezium: (place: Place): Carrier => carryWithDebezium(place, "latency"),
+  thriftyDebezium: (place: Place): Carrier => carryWithDebezium(place, "thrifty"),
 } as const;
 type Side = keyof typeof carriers;
 
@@ -35,7 +36,8 @@ const idleRate = 2;
 
 export async function benchLatency(stage: Stage, options: BenchOptions, say: Say): Promise<LatencyBench> {
   const empty = await stage.fill({ ...options, events: 0 });
-  const sides: readonly Side[] = options.isWithPeers ? ["relay", "loop", "debezium"] : ["relay", "loop"];
+  const peers: readonly Side[] = options.isWithPeers ? ["debezium", "thriftyDebezium"] : [];
+  const sides: readonly Side[] = ["relay", "loop", ...peers];
   if (options.isWithPeers) await fetchDebezium(say);
   const nothing = () => Object.fromEntries(sides.map((side): [Side, Quantiles[]] => [side, []]));
   const steadyMs: Partial<Record<Side, Quantiles[]>> = nothing();

@@ -1,6 +1,6 @@
 /**
- * Benchmarks: `npm run bench -- drain | exactly-once | latency | open-writers | writers | scale | bloat
- * [--peers] [--json] [--write]`. Each has its reference beside it, in the same run and turn by turn, because a
+ * Benchmarks: `npm run bench -- drain | exactly-once | latency | open-writers | writers | scale | bloat |
+ * look [--peers] [--json] [--write]`. Each has its reference beside it, in the same run and turn by turn, because a
  * figure alone says more about the machine than about the relay. The last line is one JSON object with `--json`,
  * else a page to read.
  */
@@ -12,12 +12,13 @@ import { benchBloat } from "./bloat.ts";
 import { benchDrain } from "./drain.ts";
 import { benchExactlyOnce } from "./exactly-once.ts";
 import { benchLatency } from "./latency.ts";
+import { benchLook } from "./look.ts";
 import { describeMachine, loadNow } from "./machine.ts";
 import { benchOpenWriters } from "./open-writers.ts";
 import { type BenchOptions, readOptions } from "./options.ts";
 import { renderPage } from "./page.ts";
 import { type Presentation, presentDrain, presentExactlyOnce, presentLatency } from "./pages.ts";
-import { presentBloat, presentScale } from "./pages-growth.ts";
+import { presentBloat, presentLook, presentScale } from "./pages-growth.ts";
 import { presentOpenWriters, presentWriters } from "./pages-writers.ts";
 import { plotBars } from "./plot.ts";
 import { benchScale } from "./scale.ts";
@@ -50,6 +51,7 @@ const benches: Readonly<Record<string, Bench>> = {
   writers: bench(benchWriters, presentWriters),
   scale: bench(benchScale, presentScale),
   bloat: bench(benchBloat, presentBloat),
+  look: bench(benchLook, presentLook),
 };
 
 const pages = fileURLToPath(new URL("../../docs/bench/", import.meta.url));

@@ -25,6 +25,8 @@ export interface BenchOptions {
   readonly writers: number;
   readonly holdMs: number;
   readonly kills: number;
+  /** Values of max_connections that a server is started with. */
+  readonly connections: readonly number[];
   readonly leaseTtlMs: number;
   /** Of the parts of a benchmark, only these; all of them when empty. */
   readonly only: readonly string[];
@@ -43,6 +45,7 @@ const defaults = {
   writers: "16",
   hold: "50",
   kills: "5",
+  connections: "100,1000,5000",
   ttl: "2000",
   only: "",
 };
@@ -82,6 +85,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
     writers: count("writers"),
     holdMs: count("hold"),
     kills: count("kills"),
+    connections: values.connections.split(",").map((text) => countOf("--connections", text)),
     leaseTtlMs: count("ttl"),
     only: values.only.split(",").filter(Boolean),
   };

@@ -2,7 +2,8 @@
 
 import { median, rounded } from "../../src/foundation/figures.ts";
 import { type BloatBench, bloatSides, growthOf } from "./bloat.ts";
-import { type Presentation, spread } from "./pages.ts";
+import type { LookBench } from "./look.ts";
+import { barOf, type Presentation, spread } from "./pages.ts";
 import type { ScaleBench } from "./scale.ts";
 
 export function presentScale({ cases, rounds }: ScaleBench): Presentation {
@@ -104,6 +105,37 @@ export function presentBloat({
             min: value,
             max: value,
           })),
+        })),
+      },
+    },
+  };
+}
+
+export function presentLook({ figures, looks, rounds }: LookBench): Presentation {
+  return {
+    page: {
+      title: "What a look of the fence costs",
+      method: `Processor time of PostgreSQL for a look at who is writing, by \`max_connections\`, with nobody connected but the relay's own session; \`max_locks_per_transaction\` as PostgreSQL has it. *nothing* is \`select 1\` in the same session. ${rounds} rounds of ${looks} each.`,
+      plots: ["look"],
+      tables: [
+        {
+          caption: "Microseconds each:",
+          head: ["max_connections", "look", "nothing"],
+          rows: figures.map(({ maxConnections, cpuMicros: { look, nothing } }) => [
+            maxConnections,
+            spread(look),
+            spread(nothing),
+          ]),
+        },
+      ],
+    },
+    plots: {
+      look: {
+        title: "A look of the fence",
+        unit: "microseconds of PostgreSQL's processor time",
+        groups: figures.map(({ maxConnections, cpuMicros: { look, nothing } }) => ({
+          label: String(maxConnections),
+          bars: [barOf("look", look), barOf("nothing", nothing)],
         })),
       },
     },

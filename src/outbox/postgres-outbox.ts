@@ -130,6 +130,9 @@ function claimFor(table: string, type: PayloadType, request: ClaimRequest): Toge
   };
 }
 
+const kept: How = { keep: "always", isTexts: true };
+const keptWherePinned: How = { keep: "pinned", isTexts: true };
+
 /** Rows of one shard that a claim looks at while something is blocked: 20 ms of reading. */
 const rowsLookedAtMax = 10_000;
 
@@ -202,7 +205,7 @@ export class PostgresOutbox implements Outbox {
 
   async peek(): Promise<string | null> {
     if (this.#sequence === null) return null;
-    const [row] = await this.reader.query<[string]>(markStatement(this.#sequence), [], { keep: "always" });
+    const [row] = await this.reader.query<[string]>(markStatement(this.#sequence), [], kept);
     return row?.[0] ?? null;
   }
 
@@ -215,7 +218,7 @@ export class PostgresOutbox implements Outbox {
     const steps = Math.round(waitMs / everyMs);
     this.#vigil ??= vigilStatement(this.#sequence, await this.#isLogTold());
     const values = [mark, everyMs / 1_000, steps];
-    const [row] = await this.#remover.query<[string]>(this.#vigil, values, { keep: "always" });
+    const [row] = await this.#remover.query<[string]>(this.#vigil, values, kept);
     return row?.[0] ?? mark;
   }
 
@@ -231,7 +234,7 @@ export class PostgresOutbox implements Outbox {
 
   async look(): Promise<Look> {
     const { text, values } = lookStatement(this.#table, this.#sequence);
-    return toLook(await this.reader.query<LookRow>(text, values, { keep: "always", isTexts: true }));
+    return toLook(await this.reader.query<LookRow>(text, values, kept));
   }
 
   async describeWriters(pids: readonly number[]): Promise<readonly WriterDescription[]> {
@@ -248,8 +251,7 @@ export class PostgresOutbox implements Outbox {
     const type = await this.#typeOfPayload();
     if (blocked.length === 0) {
       const { text, values } = claimFor(this.#table, type, request);
-      const how: How = { keep: "pinned", isTexts: true };
-      return toClaim(await this.reader.query<ClaimRow>(text, values, how), limits);
+      return toClaim(await this.reader.query<ClaimRow>(text, values, keptWherePinned), limits);
     }
     const lookedAtMax = Math.max(rowsLookedAtMax, limits.eventsPerShardMax);
     const values = [...claimValues(request), blocked, lookedAtMax];
@@ -296,7 +298,7 @@ export class PostgresOutbox implements Outbox {
   async remove(acks: readonly Ack[]): Promise<number> {
     const ids = plainArray(acks.map(({ eventId }) => eventId));
     const places = plainArray(acks.map(({ rowHint }) => rowHint));
-    const how: How = isKeptRemoval(acks.length) ? { keep: "pinned" } : {};
+    const how = isKeptRemoval(acks.length) ? keptWherePinned : {};
     const removed = await this.#remover.execute(removeStatement(this.#table), [places, ids], how);
     if (removed >= acks.length) return removed;
     return removed + (await this.#remover.execute(removeByKeyStatement(this.#table), [ids]));

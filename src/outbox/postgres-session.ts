@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import pg from "pg";
 import { messageOf, OutriderError } from "../foundation/errors.ts";
 import type { DatabaseConfig } from "./database-config.ts";
+import { byteaType, type KeptAnswer, type KeptStatement, KeptStatements } from "./kept-statements.ts";
 import { connect, connectionError, connectPinned, isPooled, sqlstateOf } from "./postgres-connection.ts";
 
 /** SQLSTATE classes after which the connection itself is as good as before. */
@@ -16,13 +17,12 @@ function isPlainSqlError(thrown: unknown): boolean {
   return !brokenClasses.includes(code.slice(0, 2)) || code === "57014";
 }
 
-const bytea = 17;
 const asItIs = (text: string): string => text;
 
 /** The driver would otherwise parse JSON that nobody looks into. */
 const asTexts: pg.CustomTypesConfig = {
   getTypeParser: (type: number, format?: "text" | "binary") =>
-    type === bytea ? pg.types.getTypeParser(bytea, format) : asItIs,
+    type === byteaType ? pg.types.getTypeParser(byteaType, format) : asItIs,
 };
 
 /** How a statement is sent, and its answer read. */
@@ -39,8 +39,13 @@ export interface How {
 interface Opened {
   readonly client: pg.Client;
   readonly isPinned: boolean;
-  /** The texts of statements that this connection has been given to keep. */
-  readonly kept: Set<string>;
+  /** By the text of each statement that this connection has been given to keep: which columns are bytea. */
+  readonly kept: Map<string, readonly number[]>;
+}
+
+interface Answer<R extends unknown[]> {
+  readonly rows: R[];
+  readonly rowCount: number | null;
 }
 
 /** One of several statements of one message. */
@@ -60,8 +65,11 @@ function nameOf(text: string): string {
   return name;
 }
 
-function literalOf(value: string | number): string {
-  return typeof value === "number" ? String(value) : pg.escapeLiteral(value);
+const isPlain = (value: unknown): value is string | number =>
+  typeof value === "string" || typeof value === "number";
+
+function placesOf(type: number, fields: readonly pg.FieldDef[]): readonly number[] {
+  return fields.flatMap(({ dataTypeID }, at) => (dataTypeID === type ? [at] : []));
 }
 
 /** No such statement here, another one's of this name is, or its tables have changed since. */
@@ -110,21 +118,17 @@ export class PostgresSession {
    * snapshot of its own. Every column as text, save bytea. Null, and nothing was asked, where it does not keep all
    * of them: then they are to be asked one by one. Throws as `query` does.
    */
-  queryTogether(all: readonly Together[]): Promise<readonly unknown[][][] | null> {
+  queryTogether(all: readonly Together[]): Promise<readonly (readonly unknown[][])[] | null> {
     const running = this.#turn.then(() => this.#togetherNow(all));
     this.#turn = running.catch(() => undefined);
     return running;
   }
 
-  async #togetherNow(all: readonly Together[]): Promise<readonly unknown[][][] | null> {
-    const { client, isPinned, kept } = await this.#open();
-    if (!isPinned || !this.#canKeep || !all.every(({ text }) => kept.has(text))) return null;
-    const text = all
-      .map((one) => `execute ${nameOf(one.text)}(${one.values.map(literalOf).join(", ")})`)
-      .join("; ");
+  async #togetherNow(all: readonly Together[]): Promise<readonly (readonly unknown[][])[] | null> {
+    const opened = await this.#open();
+    if (!opened.isPinned || !this.#canKeep || !all.every(({ text }) => opened.kept.has(text))) return null;
     try {
-      const results: unknown = await this.#ask(client, { text, rowMode: "array", types: asTexts });
-      return (results as readonly pg.QueryArrayResult<unknown[]>[]).map(({ rows }) => rows);
+      return (await this.#askKept(opened, all)).map(({ rows }) => rows);
     } catch (error) {
       if (!isNotKept(error)) throw error;
       this.#canKeep = false;
@@ -140,11 +144,7 @@ export class PostgresSession {
     return isPooled((await this.#open()).client);
   }
 
-  #run<R extends unknown[]>(
-    text: string,
-    values: readonly unknown[],
-    how: How = {},
-  ): Promise<pg.QueryArrayResult<R>> {
+  #run<R extends unknown[]>(text: string, values: readonly unknown[], how: How = {}): Promise<Answer<R>> {
     const running = this.#turn.then(() => this.#runNow<R>(text, values, how));
     this.#turn = running.catch(() => undefined);
     return running;
@@ -154,8 +154,9 @@ export class PostgresSession {
     text: string,
     values: readonly unknown[],
     { keep, isTexts = false }: How,
-  ): Promise<pg.QueryArrayResult<R>> {
-    const { client, isPinned, kept } = await this.#open();
+  ): Promise<Answer<R>> {
+    const opened = await this.#open();
+    const { client, isPinned, kept } = opened;
     const query: pg.QueryArrayConfig<unknown[]> = {
       text,
       values: [...values],
@@ -163,25 +164,39 @@ export class PostgresSession {
       ...(isTexts ? { types: asTexts } : undefined),
     };
     const isKept = this.#canKeep && (keep === "always" || (keep === "pinned" && isPinned));
-    if (!isKept) return this.#ask<R>(client, query);
+    if (!isKept) return this.#ask(client.query<R>(query), client);
     try {
-      const answer = await this.#ask<R>(client, { ...query, name: nameOf(text) });
-      kept.add(text);
+      if (isTexts && kept.has(text) && values.every(isPlain)) {
+        const [answer] = await this.#askKept(opened, [{ text, values }]);
+        return answer as Answer<R>;
+      }
+      const answer = await this.#ask(client.query<R>({ ...query, name: nameOf(text) }), client);
+      kept.set(text, placesOf(byteaType, answer.fields));
       return answer;
     } catch (error) {
       // A pooler that hands each statement to another backend: from now on they are sent whole.
       if (!isNotKept(error)) throw error;
       this.#canKeep = false;
-      return this.#ask<R>(client, query);
+      return this.#ask(client.query<R>(query), client);
     }
   }
 
-  async #ask<R extends unknown[]>(
-    client: pg.Client,
-    query: pg.QueryArrayConfig<unknown[]>,
-  ): Promise<pg.QueryArrayResult<R>> {
+  /** Of statements that this connection keeps, all of them. */
+  #askKept({ client, kept }: Opened, all: readonly Together[]): Promise<readonly KeptAnswer[]> {
+    const statements = all.map(({ text, values }): KeptStatement => {
+      return { name: nameOf(text), values, bytesAt: kept.get(text) ?? [] };
+    });
+    const asked = new Promise<readonly KeptAnswer[]>((resolve, reject) => {
+      client.query(
+        new KeptStatements(statements, (error, answers = []) => (error ? reject(error) : resolve(answers))),
+      );
+    });
+    return this.#ask(asked, client);
+  }
+
+  async #ask<A>(asked: Promise<A>, client: pg.Client): Promise<A> {
     try {
-      return await client.query<R>(query);
+      return await asked;
     } catch (error) {
       if (isPlainSqlError(error)) {
         throw new OutriderError("OUTBOX_FAILED", `PostgreSQL refused a statement: ${messageOf(error)}`, {
@@ -204,7 +219,7 @@ export class PostgresSession {
     const connecting = this.#isToBePinned
       ? connectPinned(this.#config, this.#applicationName)
       : connect(this.#config, this.#applicationName).then((client) => ({ client, isPinned: false }));
-    const opening = connecting.then((opened) => ({ ...opened, kept: new Set<string>() }));
+    const opening = connecting.then((opened) => ({ ...opened, kept: new Map<string, readonly number[]>() }));
     const forget = () => {
       if (this.#opened === opening) this.#opened = undefined;
     };

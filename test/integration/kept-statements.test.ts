@@ -52,10 +52,48 @@ describe("a statement that is kept", () => {
     await other.close();
   });
 
-  it("still fails for what is wrong with itself", async () => {
-    await expect(session.query("select 1 / $1::int", [0], always)).rejects.toMatchObject({
-      code: "OUTBOX_FAILED",
-    });
+  it("answers as texts the second time what it answered the first time: bytes, nothing, and every letter", async () => {
+    const texts = { keep: "always", isTexts: true } as const;
+    const text =
+      "select $1::int, null::bytea, convert_to($2, 'UTF8'), null::text, $2::text from generate_series(1, 2)";
+    const row = ["7", null, Buffer.from("à 'quoted'"), null, "à 'quoted'"];
+    for (let asked = 0; asked < 3; asked += 1)
+      expect(await session.query(text, [7, "à 'quoted'"], texts)).toEqual([row, row]);
+  });
+
+  it("tells how many rows it touched", async () => {
+    const texts = { keep: "always", isTexts: true } as const;
+    await session.query("create temporary table touched (n int)");
+    const insert = "insert into touched select generate_series(1, $1::int)";
+    expect(await session.execute(insert, [3], texts)).toBe(3);
+    expect(await session.execute(insert, [40], texts)).toBe(40);
+    expect(await session.execute("select from touched where n > $1::int", [100], texts)).toBe(0);
+  });
+
+  it("still fails for what is wrong with itself, the second time as the first", async () => {
+    for (const texts of [{}, { isTexts: true }]) {
+      const how = { ...always, ...texts };
+      const failure = { code: "OUTBOX_FAILED", message: expect.stringContaining("division by zero") };
+      await expect(session.query("select 1 / $1::int", [0], how)).rejects.toMatchObject(failure);
+      expect(await session.query("select 1 / $1::int", [1], how)).toHaveLength(1);
+      await expect(session.query("select 1 / $1::int", [0], how)).rejects.toMatchObject(failure);
+      expect(await session.query("select 1 / $1::int", [1], how)).toHaveLength(1);
+    }
+  });
+
+  it("that outlives its time-out ends its connection, and the next one has another", async () => {
+    const config = databaseConfig(inject("postgresUrl"), { statementTimeoutMs: 300 });
+    const impatient = new PostgresSession(config, "kept statements");
+    const wait = "select pg_sleep($1::float8), pg_backend_pid()::text";
+    const texts = { keep: "always", isTexts: true } as const;
+    const [[, first] = []] = await impatient.query<[string, string]>(wait, [0], texts);
+    // The server's own limit is out of the way: then the driver's ends it.
+    await impatient.query("set statement_timeout = 0");
+    await expect(impatient.query(wait, [60], texts)).rejects.toMatchObject({ code: "OUTBOX_UNAVAILABLE" });
+    const [[, second] = []] = await impatient.query<[string, string]>(wait, [0], texts);
+    expect(second).not.toBe(first);
+    await session.query("select pg_terminate_backend($1::int)", [first]);
+    await impatient.close();
   });
 });
 
@@ -111,6 +149,24 @@ describe("several statements in one message", () => {
     expect(await session.query("show transaction_isolation")).toEqual([["read committed"]]);
     await session.close();
     await database.drop();
+  });
+
+  it("end with the first that fails: those behind it are not run, and nothing of those before it stays", async () => {
+    const session = new PostgresSession(databaseConfig(inject("postgresUrl")), "together", {
+      isPinned: true,
+    });
+    await session.query("create temporary table written (n int)");
+    const insert = { text: "insert into written select $1::int", values: [1] };
+    const divide = (by: number) => ({ text: "select 1 / $1::int", values: [by] });
+    await session.query(insert.text, insert.values, always);
+    await session.query(divide(1).text, divide(1).values, always);
+    await expect(session.queryTogether([insert, divide(0), insert])).rejects.toMatchObject({
+      code: "OUTBOX_FAILED",
+    });
+    expect(await session.query("select count(*)::int from written")).toEqual([[1]]);
+    expect(await session.queryTogether([insert, divide(1), insert])).toEqual([[], [["1"]], []]);
+    expect(await session.query("select count(*)::int from written")).toEqual([[3]]);
+    await session.close();
   });
 
   it("are asked one by one again when the backend has forgotten them", async () => {

@@ -32,6 +32,7 @@ import { isLongest, type PollLimits, pauseMs } from "./pace.ts";
 import { Pulse } from "./pulse.ts";
 import type { PeekTiming, SharedPeek } from "./shared-peek.ts";
 import { Sweep } from "./sweep.ts";
+import { Tempo } from "./tempo.ts";
 import type { BlockPolicy } from "./verdict.ts";
 
 export interface RelayLimits
@@ -83,6 +84,7 @@ export class PollingPublisher {
   readonly #claims: Claims;
   readonly #outage: Outage;
   readonly #pulse: Pulse;
+  readonly #tempo = new Tempo();
   #publishing: Promise<void> = Promise.resolve();
   /** What ended a publish for good; the next round throws it, events or not. */
   #fault: unknown;
@@ -175,6 +177,7 @@ export class PollingPublisher {
     this.#quietMark = isQuiet ? outboxMark : null;
     const batch = formBatch(events, this.#routing, this.#blocked.has);
     if (events.length > 0) {
+      this.#tempo.found(this.#parts.clock.monotonicMs());
       await this.#publishing;
       if (this.#signal.aborted) return;
       this.#publishing = this.#deliver(batch);
@@ -185,7 +188,13 @@ export class PollingPublisher {
     if (events.length === 0) await this.#line.rest();
     this.#idlePolls = isAtEnd ? (isAwaited ? 1 : this.#idlePolls + 1) : 0;
     if (isAtEnd) await this.#endDispatch(fence);
+    if (!this.#isGathering && this.#tempo.hurries(isAwaited)) return;
     await this.#wait(isCut);
+  }
+
+  /** Where a batch costs as much as its events do, a claim that comes later takes more of them along. */
+  get #isGathering(): boolean {
+    return this.#line.gatherMs > 0;
   }
 
   /**
@@ -199,15 +208,11 @@ export class PollingPublisher {
     return seen ?? this.#parts.peek.ask();
   }
 
-  /**
-   * Where a batch costs as much as its events do, none is claimed ahead but of a backlog: the later the claim,
-   * the more of what came meanwhile it takes along.
-   */
+  /** None is claimed ahead then but of a backlog. */
   async #gather(): Promise<void> {
-    const { gatherMs } = this.#line;
-    if (gatherMs === 0) return;
+    if (!this.#isGathering) return;
     await this.#publishing;
-    if (this.#idlePolls === 0) await this.#parts.clock.sleep(gatherMs, this.#signal);
+    if (this.#idlePolls === 0) await this.#parts.clock.sleep(this.#line.gatherMs, this.#signal);
   }
 
   /** Publishes what is not behind a block by now: the batch before may have blocked an aggregate. */
@@ -270,8 +275,10 @@ export class PollingPublisher {
   }
 
   async #wait(isCut: boolean): Promise<void> {
-    if (await this.#waitForMark()) return;
-    const pause = pauseMs(this.#idlePolls, isCut, this.#limits, this.#parts.random);
+    const isNear = !this.#isGathering && this.#tempo.isNear(this.#parts.clock.monotonicMs());
+    if (!isNear && (await this.#waitForMark())) return;
+    const idlePolls = isNear ? Math.min(1, this.#idlePolls) : this.#idlePolls;
+    const pause = pauseMs(idlePolls, isCut, this.#limits, this.#parts.random);
     if (pause > 0) await this.#parts.clock.sleep(pause, this.#signal);
   }
 

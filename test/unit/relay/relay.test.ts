@@ -4,6 +4,7 @@ import { acknowledge } from "../../../src/event/acknowledgement.ts";
 import type { Report } from "../../../src/event/delivery.ts";
 import type { Message } from "../../../src/event/message.ts";
 import { allShards } from "../../../src/event/shard.ts";
+import { type Clock, systemClock } from "../../../src/foundation/clock.ts";
 import { OutriderError } from "../../../src/foundation/errors.ts";
 import type { RelayLimits } from "../../../src/relay/polling-publisher.ts";
 import { MemoryOutbox } from "../../support/memory-outbox.ts";
@@ -297,6 +298,34 @@ describe("relay", () => {
       },
       { pollMinMs: 0, pollMaxMs: 60_000 },
     ));
+
+  it("polls twice at once behind such a transaction, and then with pauses again", async () => {
+    const outbox = new MemoryOutbox();
+    const pauses: number[] = [];
+    const clock: Clock = {
+      ...systemClock,
+      sleep: (ms, signal) => {
+        pauses.push(ms);
+        return systemClock.sleep(ms, signal);
+      },
+    };
+    const limits = { pollMinMs: 7, pollMaxMs: 7 };
+    const { relay, ear } = makeRelay(outbox, new ScriptedPublisher(), { limits, clock });
+    await relay.start();
+    await ear.next("polled");
+    const transaction = outbox.begin();
+    await transaction.insert({});
+    // The one that is under way may have looked before.
+    await ear.next("polled");
+    pauses.length = 0;
+    for (let polls = 0; polls < 8; polls += 1) await ear.next("polled");
+    const between = pauses.filter((ms) => ms > 6 && ms <= 7).length;
+    expect(between).toBeGreaterThanOrEqual(5);
+    expect(between).toBeLessThanOrEqual(7);
+    await transaction.commit();
+    await ear.until(isEmpty(outbox));
+    await relay.stop();
+  });
 
   it("lets nothing overtake an event that was left out for want of trust", async () => {
     const outbox = new MemoryOutbox();

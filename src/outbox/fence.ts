@@ -12,7 +12,7 @@
  *                             fence = clock of look 3
  *
  * This needs three things, each of which was seen to lose or reorder events when missing:
- * - the clock of a look is taken before the locks are read (statement_timestamp, not clock_timestamp);
+ * - the clock of a look is taken before anything else is read (transaction_timestamp, not clock_timestamp);
  * - the claim is a later statement than the look, with a younger snapshot;
  * - a writer locks the table before its `created_at` is evaluated, which PostgreSQL does by itself.
  *

@@ -46,8 +46,11 @@ export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announc
  * The mark is that of `markStatement`, read before the locks: it belongs to the row that these are joined to. Were it
  * younger, an idle relay would leave what was written in between alone until the next insert or sweep.
  *
- * The catalog is read as of an instant before the locks. Should the trigger go in between, a writer that has
- * not announced begins after this look's clock, and the next look knows. An announcement without the lock on
+ * The catalog is read as of an instant before the locks, and behind the clock. Should the trigger go in between, a
+ * writer that has not announced begins after this look's clock, and the next look knows. For that the clock is the
+ * transaction's: a look begins one. The statement's would do for a look sent as text alone; where it is bound and
+ * then executed, the catalog's instant is that of the first message and the statement's clock that of the second.
+ * An announcement without the lock on
  * the table belongs to a writer that took the lock while this look was reading: it counts from the next on.
  */
 export function lookStatement(
@@ -55,7 +58,7 @@ export function lookStatement(
   sequence: string | null,
 ): { text: string; values: (string | number)[] } {
   return {
-    text: `select (extract(epoch from statement_timestamp()) * 1000000)::bigint::text,
+    text: `select (extract(epoch from transaction_timestamp()) * 1000000)::bigint::text,
        writer.virtualtransaction, writer.pid, case when once.announces then coalesce(writer.shards, '') end,
        case when writer.pid is not null then (
          select (extract(epoch from xact_start) * 1000000)::bigint::text

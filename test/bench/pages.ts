@@ -96,7 +96,7 @@ export function presentLatency(figures: LatencyBench): Presentation {
   return {
     page: {
       title: "From the commit to the consumer",
-      method: `Transactions of ${figures.eventsPerTransaction} events; measured from the answer to the commit to the consumer's batch, writer, relay and consumer each a process of its own; ${figures.rounds} rounds, turn by turn. *loop* is what is written in an afternoon, polling as often as an idle relay.${sides.includes("debezium") ? " *debezium* is its PostgreSQL connector with the outbox event router in Kafka Connect standalone, without any waiting for company and with `poll.interval.ms=1`; *thriftyDebezium* is the same with 10, which costs less while there is nothing to do." : ""}`,
+      method: `Transactions of ${figures.eventsPerTransaction} events; measured from the answer to the commit to the consumer's batch, writer, relay and consumer each a process of its own; ${figures.rounds} rounds, turn by turn. *loop* is what is written in an afternoon, polling as often as an idle relay.${sides.includes("debezium") ? " *debezium* is its PostgreSQL connector with the outbox event router in Kafka Connect standalone, without any waiting for company and with `poll.interval.ms=1`; *thriftyDebezium* is the same with 10." : ""}`,
       plots: ["latency"],
       tables: [...tables, idleTable],
     },

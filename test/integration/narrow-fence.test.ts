@@ -3,9 +3,11 @@
  * wrong if the time were read before the announcement. That order holds under concurrent commits is shown in
  * `fence.test.ts`, with and without it.
  */
+import { once } from "node:events";
 import type pg from "pg";
 import { describe, expect, it } from "vitest";
 import { migrate } from "../../src/outbox/migrator.ts";
+import { lookStatement } from "../../src/outbox/statements.ts";
 import {
   connected,
   type FenceStage,
@@ -16,7 +18,7 @@ import {
   twoPhaseClient,
   withLooks,
 } from "../support/fence-stage.ts";
-import { openOutbox } from "../support/migrated-database.ts";
+import { migratedDatabase, openOutbox } from "../support/migrated-database.ts";
 
 /** The broken twin: it believes that writers announce, and does not read what. */
 const unread = withLooks((look) => ({
@@ -46,6 +48,44 @@ async function shardsHeld({ database }: FenceStage): Promise<readonly (readonly 
     return (await outbox.look()).writers.map(({ shards }) => shards);
   } finally {
     await outbox.close();
+  }
+}
+
+/**
+ * A look that is held up between its two messages, bound by then and not yet executed. Meanwhile the trigger goes and
+ * somebody writes without it. Returns the look's clock, what it believes of that writer, and the writer's own time.
+ */
+async function heldUpLook(statement: string) {
+  const database = await migratedDatabase(narrow);
+  const looker = await connected(database.url, "looker");
+  const writer = await connected(database.url, "writer");
+  try {
+    const rows: (string | null)[][] = [];
+    const { values } = lookStatement("public.undispatched_events", null);
+    const { connection } = looker as unknown as { readonly connection: pg.Connection };
+    looker.query({
+      submit: () => {
+        connection.parse({ text: statement, name: "" } as pg.QueryParse, true);
+        connection.bind({ values: values.map(String) }, true);
+        connection.flush();
+      },
+      handleDataRow: ({ fields }: { readonly fields: (string | null)[] }) => rows.push(fields),
+      handleCommandComplete: () => undefined,
+      handleReadyForQuery: () => undefined,
+    } as pg.Submittable);
+    await once(connection, "bindComplete");
+    await writer.query(`drop trigger ${trigger} on undispatched_events`);
+    await writer.query("begin");
+    const micros = "(extract(epoch from created_at) * 1000000)::bigint::text as at";
+    const written = await writer.query<{ at: string }>(`${insert} returning ${micros}`, ["a"]);
+    connection.execute({}, true);
+    connection.sync();
+    await once(connection, "readyForQuery");
+    const [clock, , , shards] = rows[0] ?? [];
+    return { clock: Number(clock), shards, writtenAt: Number(written.rows[0]?.at) };
+  } finally {
+    await Promise.all([looker.end(), writer.end()]);
+    await database.drop();
   }
 }
 
@@ -94,6 +134,16 @@ describe("the narrow fence", () => {
     const { inversions } = await race(seed, { ...narrow, twist: unread });
     console.log(`seed ${seed}: ${inversions} inversions without reading the announcements`);
     expect(inversions).toBeGreaterThan(100);
+  });
+
+  it("has a clock from before the catalog was read: who writes without the trigger is younger", async () => {
+    const { text } = lookStatement("public.undispatched_events", null);
+    const seen = await heldUpLook(text);
+    expect(seen.shards).toBe("");
+    expect(seen.clock).toBeLessThan(seen.writtenAt);
+    const twin = await heldUpLook(text.replace("transaction_timestamp()", "statement_timestamp()"));
+    expect(twin.shards).toBe("");
+    expect(twin.clock).toBeGreaterThan(twin.writtenAt);
   });
 
   it("holds back the shard that an open writer has touched, and nobody else's", () =>

@@ -327,6 +327,38 @@ describe("relay", () => {
     await relay.stop();
   });
 
+  it("keeps its pauses short in a stream of events, and lets them grow behind it", async () => {
+    const outbox = new MemoryOutbox();
+    const pauses: number[] = [];
+    let [nowMs, nextMs] = [0, 4];
+    let isStreaming = true;
+    let hasGrown = () => {};
+    // Time passes while somebody sleeps, and only then; every fourth millisecond brings an event.
+    const clock: Clock = {
+      ...systemClock,
+      monotonicMs: () => nowMs,
+      sleep: async (ms) => {
+        pauses.push(ms);
+        if (ms > 4) hasGrown();
+        nowMs += ms;
+        for (; isStreaming && nextMs <= nowMs; nextMs += 4) await outbox.write({});
+        await new Promise(setImmediate);
+      },
+    };
+    const limits = { pollMinMs: 1, pollMaxMs: 60_000 };
+    const { relay, ear } = makeRelay(outbox, new ScriptedPublisher(), { limits, clock });
+    await relay.start();
+    await ear.until(() => nowMs > 100);
+    pauses.length = 0;
+    await ear.until(() => nowMs > 300);
+    expect(Math.max(...pauses)).toBeLessThanOrEqual(1);
+    await new Promise<void>((resolve) => {
+      hasGrown = resolve;
+      isStreaming = false;
+    });
+    await relay.stop();
+  });
+
   it("lets nothing overtake an event that was left out for want of trust", async () => {
     const outbox = new MemoryOutbox();
     const publisher = new ScriptedPublisher();

@@ -13,7 +13,8 @@ export type Say = (text: string) => void;
 /** Share of a core that its compilers may still take. */
 const restingShare = 0.05;
 const roundsMax = 12;
-const roundSeconds = 20;
+/** On top of the seconds that no run counts. */
+const roundSeconds = 5;
 
 /** Repeats a load that is not counted, on copies of `template`, until the broker's compilers are done with it. */
 export async function warmUp(

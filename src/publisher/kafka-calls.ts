@@ -50,14 +50,14 @@ export class KafkaCalls {
     );
   }
 
-  async #within<T>(settled: Promise<T>, timeoutMs: number): Promise<T | undefined> {
-    const ended = new AbortController();
-    const late = this.#clock.sleep(timeoutMs, ended.signal).then(() => undefined);
-    try {
-      return await Promise.race([settled, late]);
-    } finally {
-      // A reason of our own: for the usual one an exception with its stack would be made each time.
-      ended.abort("settled");
-    }
+  /** Undefined when it has not settled by then. `settled` never rejects. */
+  #within<T>(settled: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+    return new Promise((resolve) => {
+      const silence = this.#clock.alarm(timeoutMs, () => resolve(undefined));
+      void settled.then((value) => {
+        silence();
+        resolve(value);
+      });
+    });
   }
 }

@@ -6,6 +6,10 @@
  *     acked    a ─► b ─► c ─► d ─►
  *     deleted  [ a    ][ b c ][ d …
  *
+ * In a stream of small transactions a statement begins some milliseconds after the one before at the soonest, unless
+ * somebody waits for it: each is a transaction with a commit of its own, which would be as many again as the
+ * writers have.
+ *
  * What is acked and not deleted is what a crash publishes again. When the next batch is published, it is never more
  * than one batch may have.
  */
@@ -23,13 +27,20 @@ export interface RemovalsParts extends LineParts {
   readonly bounds: BatchBounds;
 }
 
+/** From the begin of one statement to that of the next, while nobody waits. */
+const spacingMs = 10;
+
 export class Removals {
   readonly #parts: RemovalsParts;
   readonly #outage: Outage;
   readonly #signal: AbortSignal;
   /** Acked, and no statement is under way for them yet. */
   #pile: Ack[] = [];
+  /** A statement, or the pause before it. */
   #isUnderWay = false;
+  #begunMs = Number.NEGATIVE_INFINITY;
+  /** Ends that pause. */
+  #rush: () => void = () => {};
   #current: Promise<void> = Promise.resolve();
   #events = 0;
   #bytes = 0;
@@ -57,27 +68,50 @@ export class Removals {
     this.#begin();
     // One batch alone may have more bytes than the bound: its last event is what goes over it.
     const bytesMax = Math.max(batchBytesMax, bytes);
-    while (this.#events > batchEventsMax || this.#bytes > bytesMax) await this.#current;
+    while (this.#events > batchEventsMax || this.#bytes > bytesMax) await this.#rushed();
     if (this.#fault !== undefined) throw this.#fault;
   }
 
   /** Resolves when nothing is left to delete (or, when stopping, when it was given up until the restart). */
   async settle(): Promise<void> {
-    while (this.#isUnderWay) await this.#current;
+    while (this.#isUnderWay) await this.#rushed();
+  }
+
+  #rushed(): Promise<void> {
+    this.#rush();
+    return this.#current;
   }
 
   #begin(): void {
     if (this.#isUnderWay || this.#pile.length === 0) return;
-    const acks = this.#pile;
-    this.#pile = [];
     this.#isUnderWay = true;
-    this.#current = this.#remove(acks).then(() => {
+    this.#current = this.#removePile().then(() => {
       this.#isUnderWay = false;
       this.#begin();
     });
     // A bug in there: nothing is deleted any more, and whoever comes next is told.
     this.#current.catch((fault) => {
       this.#fault = fault;
+    });
+  }
+
+  async #removePile(): Promise<void> {
+    const { clock } = this.#parts;
+    const earlyMs = this.#begunMs + spacingMs - clock.monotonicMs();
+    if (earlyMs > 0) await this.#pause(earlyMs);
+    this.#begunMs = clock.monotonicMs();
+    const acks = this.#pile;
+    this.#pile = [];
+    await this.#remove(acks);
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const silence = this.#parts.clock.alarm(ms, resolve);
+      this.#rush = () => {
+        silence();
+        resolve();
+      };
     });
   }
 

@@ -131,6 +131,16 @@ export class SimulatedProcess {
           this.#time.after((Math.max(0, ms) * 1000) / rate, () => this.enter(wake));
         });
       },
+      alarm: (ms, ring) => {
+        let isSilent = false;
+        const wake = () => {
+          if (!isSilent) ring();
+        };
+        this.#time.after((Math.max(0, ms) * 1000) / rate, () => this.enter(wake));
+        return () => {
+          isSilent = true;
+        };
+      },
     };
   }
 }

@@ -53,6 +53,19 @@ export function manualClock(startWallMs: number = Date.UTC(2026, 0, 1)): ManualC
         for (const watch of watchers) watch();
       });
     },
+    alarm(ms, ring) {
+      const sleeper: Sleeper = {
+        wakeMs: nowMs + Math.max(0, ms),
+        order: order++,
+        wake: () => {
+          sleepers.delete(sleeper);
+          ring();
+        },
+      };
+      sleepers.add(sleeper);
+      for (const watch of watchers) watch();
+      return () => sleepers.delete(sleeper);
+    },
     async advance(ms) {
       const untilMs = nowMs + ms;
       for (let sleeper = next(untilMs); sleeper !== undefined; sleeper = next(untilMs)) {

@@ -6,7 +6,7 @@ import { OutriderError } from "../../../src/foundation/errors.ts";
 import { Announcements } from "../../../src/relay/announcements.ts";
 import { Outage } from "../../../src/relay/outage.ts";
 import { Removals } from "../../../src/relay/removals.ts";
-import { manualClock } from "../../support/clock.ts";
+import { type ManualClock, manualClock } from "../../support/clock.ts";
 import { anEvent } from "../../support/events.ts";
 import { MemoryOutbox } from "../../support/memory-outbox.ts";
 import { testLimits } from "../../support/running-relay.ts";
@@ -32,6 +32,7 @@ const quiet = () => new Promise<void>((resolve) => setImmediate(resolve));
 describe("removals", () => {
   let outbox: SlowOutbox;
   let removals: Removals;
+  let clock: ManualClock;
   const isDone = async (promise: Promise<void>) => {
     let isSettled = false;
     const note = () => {
@@ -44,7 +45,8 @@ describe("removals", () => {
 
   beforeEach(() => {
     outbox = new SlowOutbox();
-    const parts = { clock: manualClock(), random: () => 0, announcements: new Announcements() };
+    clock = manualClock();
+    const parts = { clock, random: () => 0, announcements: new Announcements() };
     const bounds = { batchEventsMax: 3, batchBytesMax: 100 };
     const outage = new Outage("outbox", parts, testLimits);
     removals = new Removals({ ...parts, outbox, bounds }, outage, new AbortController().signal);
@@ -55,18 +57,53 @@ describe("removals", () => {
     await quiet();
   };
 
+  const seqs = () => outbox.statements.map((statement) => statement.seqs);
+
   it("deletes at once, and then together what was acked meanwhile", async () => {
     await removals.add(acks("1"));
     await removals.add(acks("2"));
     await removals.add(acks("3"));
-    expect(outbox.statements.map(({ seqs }) => seqs)).toEqual([["1"]]);
+    await clock.advance(1_000);
+    expect(seqs()).toEqual([["1"]]);
     await answer(0);
-    expect(outbox.statements.map(({ seqs }) => seqs)).toEqual([["1"], ["2", "3"]]);
+    expect(seqs()).toEqual([["1"], ["2", "3"]]);
     const settled = removals.settle();
     expect(await isDone(settled)).toBe(false);
     await answer(1);
     await settled;
     expect(removals.removedTotal).toBe(3);
+  });
+
+  it("lets a stream gather between one statement and the next, and nobody who comes later", async () => {
+    await removals.add(acks("1"));
+    await answer(0);
+    await removals.add(acks("2"));
+    await clock.advance(9);
+    await removals.add(acks("3"));
+    expect(seqs()).toEqual([["1"]]);
+    await clock.advance(1);
+    expect(seqs()).toEqual([["1"], ["2", "3"]]);
+    await answer(1);
+    await clock.advance(10);
+    await removals.add(acks("4"));
+    expect(seqs()).toEqual([["1"], ["2", "3"], ["4"]]);
+  });
+
+  it("gathers no longer once somebody waits for what was acked, or once it is more than one batch may have", async () => {
+    await removals.add(acks("1"));
+    await answer(0);
+    await removals.add(acks("2"));
+    const settled = removals.settle();
+    await quiet();
+    expect(seqs()).toEqual([["1"], ["2"]]);
+    await answer(1);
+    await settled;
+    await removals.add(acks("3"));
+    const full = removals.add(acks("4 5 6"));
+    await quiet();
+    expect(seqs().at(-1)).toEqual(["3", "4", "5", "6"]);
+    await answer(2);
+    expect(await isDone(full)).toBe(true);
   });
 
   it("keeps the next batch back while more is acked and not deleted than one batch may have", async () => {
@@ -75,6 +112,7 @@ describe("removals", () => {
     expect(await isDone(full)).toBe(false);
     await answer(0);
     expect(await isDone(full)).toBe(true);
+    await clock.advance(10);
     expect(outbox.statements.at(-1)?.seqs).toEqual(["3", "4"]);
   });
 

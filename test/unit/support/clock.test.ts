@@ -49,6 +49,18 @@ describe("the manual clock", () => {
     expect(clock.monotonicMs()).toBe(0);
   });
 
+  it("rings an alarm at its time, and not once it was silenced", async () => {
+    const clock = manualClock();
+    const rung: string[] = [];
+    clock.alarm(10, () => rung.push(`first@${clock.monotonicMs()}`));
+    const silence = clock.alarm(20, () => rung.push("second"));
+    await clock.advance(15);
+    silence();
+    await clock.advance(100);
+    expect(rung).toEqual(["first@10"]);
+    expect(clock.sleeperCount).toBe(0);
+  });
+
   it("keeps wall and monotonic time in step", async () => {
     const clock = manualClock(5_000);
     await clock.advance(250);

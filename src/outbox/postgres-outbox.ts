@@ -233,7 +233,7 @@ export class PostgresOutbox implements Outbox {
   }
 
   async look(): Promise<Look> {
-    const { text, values } = lookStatement(this.#table, this.#sequence);
+    const { text, values } = lookStatement(this.#table, this.#sequence, null);
     return toLook(await this.reader.query<LookRow>(text, values, kept));
   }
 
@@ -259,13 +259,18 @@ export class PostgresOutbox implements Outbox {
     return toClaim(await this.reader.query<ClaimRow>(text, values, { isTexts: true }), limits);
   }
 
-  async lookAndClaim(request: ClaimRequest): Promise<LookAndClaim | null> {
+  async lookAndClaim(
+    request: ClaimRequest,
+    since: string | null,
+  ): Promise<LookAndClaim | "unchanged" | null> {
     const { ranges, limits, blocked } = request;
     if (ranges.length === 0 || blocked.length > 0) return null;
     const claim = claimFor(this.#table, await this.#typeOfPayload(), request);
-    const answer = await this.reader.queryTogether([lookStatement(this.#table, this.#sequence), claim]);
+    const look = lookStatement(this.#table, this.#sequence, since);
+    const answer = await this.reader.queryTogether([look, claim]);
     if (answer === null) return null;
     const [looked, claimed] = answer as [LookRow[], ClaimRow[]];
+    if (since !== null && looked[0]?.[6] === since) return "unchanged";
     return { look: toLook(looked), claim: toClaim(claimed, limits) };
   }
 

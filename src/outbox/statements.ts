@@ -50,12 +50,16 @@ export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announc
  * writer that has not announced begins after this look's clock, and the next look knows. For that the clock is the
  * transaction's: a look begins one. The statement's would do for a look sent as text alone; where it is bound and
  * then executed, the catalog's instant is that of the first message and the statement's clock that of the second.
- * An announcement without the lock on
- * the table belongs to a writer that took the lock while this look was reading: it counts from the next on.
+ *
+ * An announcement without the lock on the table belongs to a writer that took the lock while this look was reading:
+ * it counts from the next on.
+ *
+ * `since`: a mark, at which the locks are not read at all and no writer is told of.
  */
 export function lookStatement(
   table: string,
   sequence: string | null,
+  since: string | null,
 ): { text: string; values: (string | number)[] } {
   return {
     text: `select (extract(epoch from transaction_timestamp()) * 1000000)::bigint::text,
@@ -67,11 +71,11 @@ export function lookStatement(
   from (select ${sequence === null ? "null::text" : `${numberOf(sequence)}::text`} as mark, exists (
           select from pg_catalog.pg_trigger
            where tgrelid = to_regclass($1) and tgname = $5 and tgenabled = 'A') as announces) as once
-  left join (
+  left join lateral (
     select virtualtransaction, min(pid) as pid,
            string_agg(objid::text, ',') filter (where classid = $4::int::oid) as shards
       from pg_catalog.pg_locks
-     where granted
+     where once.mark is distinct from $6 and granted
        and database = (select oid from pg_catalog.pg_database where datname = current_database())
        and ((locktype = 'relation' and relation = to_regclass($1) and mode = 'RowExclusiveLock')
          or (locktype = 'advisory' and objsubid = 2 and (classid = $4::int::oid
@@ -79,7 +83,14 @@ export function lookStatement(
      group by virtualtransaction
     having bool_or(locktype = 'relation') and not bool_or(classid = $2::int::oid and locktype = 'advisory')
   ) as writer on true`,
-    values: [table, removalMark.classId, removalMark.objectId, announcement.classId, announcement.trigger],
+    values: [
+      table,
+      removalMark.classId,
+      removalMark.objectId,
+      announcement.classId,
+      announcement.trigger,
+      since ?? "",
+    ],
   };
 }
 

@@ -72,10 +72,13 @@ export class Claims {
     return { eventsMax, eventsPerShardMax: eventsMax, bytesMax: batchBytesMax, payloadBytesMax };
   }
 
-  async take(blocked: readonly string[]): Promise<Claimed> {
+  /** `unchanged`: the mark of the outbox is still `since`, and so nothing was claimed; see `Outbox.lookAndClaim`. */
+  async take(blocked: readonly string[], since: string | null): Promise<Claimed | "unchanged"> {
     const { clock, announcements, cursors } = this.#parts;
     const startedMs = clock.monotonicMs();
-    const { mark, fence, plan, claim } = (await this.#inOne(blocked)) ?? (await this.#inTwo(blocked));
+    const taken = (await this.#inOne(blocked, since)) ?? (await this.#inTwo(blocked));
+    if (taken === "unchanged") return taken;
+    const { mark, fence, plan, claim } = taken;
     this.#lagMs = (mark.clock - lowestOf(mark.fence)) / 1000;
     const late = cursors.advance(plan, claim);
     if (late > 0) announcements.announce({ type: "late-events", events: late });
@@ -108,13 +111,14 @@ export class Claims {
   }
 
   /** Undefined where it takes two: nothing was taken then. */
-  async #inOne(blocked: readonly string[]): Promise<Taken | undefined> {
+  async #inOne(blocked: readonly string[], since: string | null): Promise<Taken | "unchanged" | undefined> {
     const { outbox, fenceWatch, cursors, dispatch } = this.#parts;
     if (fenceWatch.isShared || blocked.length > 0 || this.#lagMs > nearMs) return undefined;
     const { eventsMax } = this.limits;
     const unfenced = cursors.plan(eventsMax, fenceAt(Number.POSITIVE_INFINITY));
-    const both = await outbox.lookAndClaim(this.#requestOf(unfenced, blocked));
+    const both = await outbox.lookAndClaim(this.#requestOf(unfenced, blocked), since);
     if (both === null) return undefined;
+    if (both === "unchanged") return both;
     const mark = await fenceWatch.note(both.look);
     const fence = capFence(mark.fence, dispatch.endFor(mark.clock));
     const claim = belowFence(both.claim, fence);

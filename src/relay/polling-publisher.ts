@@ -30,6 +30,7 @@ import { Outage, type OutageTiming } from "./outage.ts";
 import { OwnedShards } from "./owned-shards.ts";
 import { isLongest, type PollLimits, pauseMs } from "./pace.ts";
 import { Pulse } from "./pulse.ts";
+import { QuietMark } from "./quiet-mark.ts";
 import type { PeekTiming, SharedPeek } from "./shared-peek.ts";
 import { Sweep } from "./sweep.ts";
 import { Tempo } from "./tempo.ts";
@@ -90,8 +91,7 @@ export class PollingPublisher {
   #fault: unknown;
   #isFull = false;
   #idlePolls = 0;
-  /** The outbox's mark at the last poll that found nothing and nobody writing; null when there was none. */
-  #quietMark: string | null = null;
+  readonly #quietMark = new QuietMark();
   /** The mark that the last wait ended with; null when it was no wait for a mark. */
   #seenMark: string | null = null;
 
@@ -161,20 +161,21 @@ export class PollingPublisher {
     await this.#blocked.sync();
     if (!this.#dispatch.isOpen) return this.#dispatch.rest(this.#signal);
     // An outbox in which nothing new is written would otherwise be left alone, whatever was found.
-    if (await this.#sweep.step(() => this.#settle())) this.#quietMark = null;
+    if (await this.#sweep.step(() => this.#settle())) this.#quietMark.forget();
     await this.#retryBlocked();
     if (this.#isHalted() || this.#shards.size === 0) return this.#rest();
     if (!this.#cursors.isCrowded) await this.#gather();
-    const peeked = await this.#peekWhereIdle();
-    if (peeked !== null && peeked === this.#quietMark) return this.#rest();
+    const quiet = this.#quietMark.at(this.#parts.clock.monotonicMs());
+    const peeked = await this.#peekWhereIdle(quiet);
+    if (peeked !== null && peeked === quiet) return this.#rest();
     // The mark moves before the commit: should this claim come too early, the next one follows soon.
     if (peeked !== null) this.#idlePolls = 0;
-    const { events, isCut, isAtEnd, isQuiet, isAwaited, outboxMark, fence } = await this.#claims.take(
-      this.#blocked.ids,
-    );
+    const claimed = await this.#claims.take(this.#blocked.ids, quiet);
+    if (claimed === "unchanged") return this.#rest();
+    const { events, isCut, isAtEnd, isQuiet, isAwaited, outboxMark, fence } = claimed;
     this.#sweep.note(events);
     // The mark is older than the look: whatever was written since either changes it or was seen open.
-    this.#quietMark = isQuiet ? outboxMark : null;
+    this.#quietMark.note(isQuiet ? outboxMark : null, this.#parts.clock.monotonicMs());
     const batch = formBatch(events, this.#routing, this.#blocked.has);
     if (events.length > 0) {
       this.#tempo.found(this.#parts.clock.monotonicMs());
@@ -201,10 +202,10 @@ export class PollingPublisher {
    * The mark, where it may spare a claim: nothing new was there, and nobody who wrote. In a stream of events the next
    * one is near: there a poll in vain costs less than a round trip before every claim.
    */
-  async #peekWhereIdle(): Promise<string | null> {
+  async #peekWhereIdle(quiet: string | null): Promise<string | null> {
     const seen = this.#seenMark;
     this.#seenMark = null;
-    if (this.#quietMark === null || this.#idlePolls <= idleClaims) return null;
+    if (quiet === null || this.#idlePolls <= idleClaims) return null;
     return seen ?? this.#parts.peek.ask();
   }
 
@@ -237,7 +238,7 @@ export class PollingPublisher {
     this.#cursors.own(kept);
     this.#cursors.own(all);
     this.#blocked.own(kept, all);
-    this.#quietMark = null;
+    this.#quietMark.forget();
     await this.#shards.handBack();
     if (all.size > 0 && !(await this.#line.takeOver())) this.#shards.drop();
   }
@@ -246,7 +247,7 @@ export class PollingPublisher {
     const due = this.#blocked.due(retriesMax);
     if (due.length === 0) return;
     await this.#settle();
-    if (await this.#retries.run(due, this.#claims.limits)) this.#quietMark = null;
+    if (await this.#retries.run(due, this.#claims.limits)) this.#quietMark.forget();
   }
 
   /** With very many blocked aggregates the fault is a common one; claiming on would only add to them. */
@@ -284,9 +285,10 @@ export class PollingPublisher {
 
   /** Once nothing has come for a while. What has to be done on time keeps the relay from it. */
   async #waitForMark(): Promise<boolean> {
-    if (this.#quietMark === null || !isLongest(this.#idlePolls, this.#limits)) return false;
+    const quiet = this.#quietMark.at(this.#parts.clock.monotonicMs());
+    if (quiet === null || !isLongest(this.#idlePolls, this.#limits)) return false;
     if (this.#blocked.size > 0 || this.#sweep.isUnderWay || !this.#dispatch.isOpen) return false;
-    this.#seenMark = await this.#parts.peek.change(this.#quietMark, this.#signal);
+    this.#seenMark = await this.#parts.peek.change(quiet, this.#signal);
     return this.#seenMark !== null;
   }
 
@@ -295,7 +297,7 @@ export class PollingPublisher {
     this.#parts.fenceWatch.forget();
     await this.#settle();
     this.#cursors.forget();
-    this.#quietMark = null;
+    this.#quietMark.forget();
   }
 
   async #settle(): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { median, rounded } from "../../src/foundation/figures.ts";
 import { type BloatBench, bloatSides, growthOf } from "./bloat.ts";
-import type { LookBench } from "./look.ts";
+import { type LookBench, lookSides } from "./look.ts";
 import { barOf, type Presentation, spread } from "./pages.ts";
 import type { ScaleBench } from "./scale.ts";
 
@@ -115,16 +115,15 @@ export function presentLook({ figures, looks, rounds }: LookBench): Presentation
   return {
     page: {
       title: "What a look of the fence costs",
-      method: `Processor time of PostgreSQL for a look at who is writing, by \`max_connections\`, with nobody connected but the relay's own session; \`max_locks_per_transaction\` as PostgreSQL has it. *nothing* is \`select 1\` in the same session. ${rounds} rounds of ${looks} each.`,
+      method: `Processor time of PostgreSQL for a look at who is writing, by \`max_connections\`, with nobody connected but the relay's own session; \`max_locks_per_transaction\` as PostgreSQL has it. *poll* is a look and a claim of an empty outbox, in one message; *unchanged* the same where nothing was written since the last one; *nothing* is \`select 1\` in the same session. ${rounds} rounds of ${looks} each.`,
       plots: ["look"],
       tables: [
         {
           caption: "Microseconds each:",
-          head: ["max_connections", "look", "nothing"],
-          rows: figures.map(({ maxConnections, cpuMicros: { look, nothing } }) => [
+          head: ["max_connections", ...lookSides],
+          rows: figures.map(({ maxConnections, cpuMicros }) => [
             maxConnections,
-            spread(look),
-            spread(nothing),
+            ...lookSides.map((side) => spread(cpuMicros[side])),
           ]),
         },
       ],
@@ -133,9 +132,9 @@ export function presentLook({ figures, looks, rounds }: LookBench): Presentation
       look: {
         title: "A look of the fence",
         unit: "microseconds of PostgreSQL's processor time",
-        groups: figures.map(({ maxConnections, cpuMicros: { look, nothing } }) => ({
+        groups: figures.map(({ maxConnections, cpuMicros }) => ({
           label: String(maxConnections),
-          bars: [barOf("look", look), barOf("nothing", nothing)],
+          bars: lookSides.map((side) => barOf(side, cpuMicros[side])),
         })),
       },
     },

@@ -55,6 +55,10 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
     const { clock } = await outbox.look();
     return outbox.claim({ ranges: below(clock, cursors), limits: roomy, blocked: [], ...request });
   };
+  const lookAndClaim = async (outbox: Outbox, request: ClaimRequest, since: string | null = null) => {
+    const both = await outbox.lookAndClaim(request, since);
+    return both === "unchanged" ? null : both;
+  };
 
   describe(`outbox contract: ${name}`, () => {
     it("claims what was committed, each aggregate in the order of its writes", () =>
@@ -171,7 +175,7 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         const transaction = await begin();
         await transaction.insert({ aggregateId: "a" });
         const request = { ranges: below(Number.POSITIVE_INFINITY), limits: roomy, blocked: [] };
-        const both = await outbox.lookAndClaim(request);
+        const both = await lookAndClaim(outbox, request);
         const [look, claim] = [await outbox.look(), await outbox.claim(request)];
         expect(both?.claim).toEqual(claim);
         expect(both?.look.writers).toEqual(look.writers);
@@ -179,10 +183,27 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         expect(both?.claim.events).toHaveLength(2);
         for (const { createdAt } of claim.events)
           expect(microsOfIso(createdAt)).toBeLessThan(both?.look.clock ?? 0);
-        expect(await outbox.lookAndClaim({ ...request, blocked: ["a"] })).toBeNull();
+        expect(await outbox.lookAndClaim({ ...request, blocked: ["a"] }, null)).toBeNull();
         await transaction.commit();
-        expect((await outbox.lookAndClaim(request))?.look.writers).toEqual([]);
-        expect((await outbox.lookAndClaim(request))?.claim.events).toHaveLength(3);
+        expect((await lookAndClaim(outbox, request))?.look.writers).toEqual([]);
+        expect((await lookAndClaim(outbox, request))?.claim.events).toHaveLength(3);
+      }));
+
+    it("neither looks nor claims while the mark is the one that it was given, and both once somebody has written", () =>
+      withOutbox(async ({ outbox, begin, write }) => {
+        await claimAll(outbox);
+        await write({});
+        const request = { ranges: below(Number.POSITIVE_INFINITY), limits: roomy, blocked: [] };
+        const mark = (await lookAndClaim(outbox, request))?.look.mark ?? null;
+        expect(mark).not.toBeNull();
+        expect(await outbox.lookAndClaim(request, mark)).toBe("unchanged");
+        const transaction = await begin();
+        await transaction.insert({});
+        const both = await lookAndClaim(outbox, request, mark);
+        expect(both?.look.writers).toHaveLength(1);
+        expect(both?.look.mark).not.toBe(mark);
+        expect(both?.claim.events).toHaveLength(1);
+        await transaction.rollback();
       }));
 
     it("claims only below the fence and above the cursor", () =>

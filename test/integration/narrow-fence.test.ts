@@ -61,7 +61,7 @@ async function heldUpLook(statement: string) {
   const writer = await connected(database.url, "writer");
   try {
     const rows: (string | null)[][] = [];
-    const { values } = lookStatement("public.undispatched_events", null);
+    const { values } = lookStatement("public.undispatched_events", null, null);
     const { connection } = looker as unknown as { readonly connection: pg.Connection };
     looker.query({
       submit: () => {
@@ -137,7 +137,7 @@ describe("the narrow fence", () => {
   });
 
   it("has a clock from before the catalog was read: who writes without the trigger is younger", async () => {
-    const { text } = lookStatement("public.undispatched_events", null);
+    const { text } = lookStatement("public.undispatched_events", null, null);
     const seen = await heldUpLook(text);
     expect(seen.shards).toBe("");
     expect(seen.clock).toBeLessThan(seen.writtenAt);

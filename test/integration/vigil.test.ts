@@ -3,7 +3,7 @@ import type pg from "pg";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { PostgresOutbox } from "../../src/outbox/postgres-outbox.ts";
 import { vigilStatement } from "../../src/outbox/statements.ts";
-import { connected } from "../support/fence-stage.ts";
+import { connected, onStage } from "../support/fence-stage.ts";
 import { type MigratedDatabase, migratedDatabase, openOutbox } from "../support/migrated-database.ts";
 
 const insert = "insert into undispatched_events (aggregate_id, event_payload) values ('a', '{}')";
@@ -84,6 +84,17 @@ describe("the wait for new events at the server", () => {
     await limited.close();
     await writer?.query(`drop owned by ${role}; drop role ${role}`);
   });
+
+  it("leaves nothing for hours that the mark does not tell of: what is dated ahead, or has its number from elsewhere", () =>
+    onStage(async ({ database, publisher, ear }) => {
+      const client = await connected(database.url, "ahead");
+      const columns = "insert into undispatched_events (aggregate_id, event_payload,";
+      await client.query(`${columns} created_at) values ('a', '{}', clock_timestamp() + '3 s')`);
+      await ear.until(() => publisher.published.length === 1);
+      await client.query(`${columns} seq) overriding system value values ('a', '{}', 7000)`);
+      await ear.until(() => publisher.published.length === 2);
+      await client.end();
+    }));
 
   it("is not begun where sessions take numbers in advance: the sequence would not tell of their inserts", async () => {
     await writer?.query(`alter sequence ${sequence} cache 20`);

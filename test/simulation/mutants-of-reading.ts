@@ -30,9 +30,9 @@ function tamper(parts: Parts, change: (look: Look) => Look): void {
   parts.outbox = {
     ...outbox,
     look: async () => change(await outbox.look()),
-    lookAndClaim: async (request) => {
-      const both = await outbox.lookAndClaim(request);
-      return both && { ...both, look: change(both.look) };
+    lookAndClaim: async (request, since) => {
+      const both = await outbox.lookAndClaim(request, since);
+      return both === null || both === "unchanged" ? both : { ...both, look: change(both.look) };
     },
   };
 }
@@ -86,9 +86,10 @@ export const oneSnapshot: Mutant = {
     const { outbox } = parts;
     parts.outbox = {
       ...outbox,
-      lookAndClaim: async (request) => {
-        const early = await outbox.lookAndClaim(request);
-        return early && { look: await outbox.look(), claim: early.claim };
+      lookAndClaim: async (request, since) => {
+        const early = await outbox.lookAndClaim(request, since);
+        if (early === null || early === "unchanged") return early;
+        return { look: await outbox.look(), claim: early.claim };
       },
     };
   },

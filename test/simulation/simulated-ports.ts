@@ -78,13 +78,14 @@ export function simulatedOutbox(parts: PortParts, watch: OutboxWatch): Outbox {
         watch.claimed(request.ranges, process.name);
         reply(database.claim(request));
       }),
-    lookAndClaim: async (request) => {
+    lookAndClaim: async (request, since) => {
       if (request.blocked.length > 0) return null;
-      return statement<LookAndClaim>("read", (reply) =>
+      return statement<LookAndClaim | "unchanged">("read", (reply) => {
+        if (database.mark === since) return reply("unchanged");
         look((looked) =>
           time.after(process.latencyUs() / 4, () => reply({ look: looked, claim: database.claim(request) })),
-        ),
-      );
+        );
+      });
     },
     claimHead: (shard, aggregateId, from, limits) =>
       statement("read", (reply) => reply(database.claimHead(shard, aggregateId, from, limits))),

@@ -63,7 +63,7 @@ export class MemoryOutbox implements Outbox {
   /** Microseconds; moves on by one at every reading, as no two readings of a real clock are equal here. */
   now: Micros = 1_700_000_000_000_000;
   /** Counts what was asked, so that tests can say "nothing was asked". */
-  readonly calls = { look: 0, claim: 0, peek: 0, remove: 0 };
+  readonly calls = { look: 0, claim: 0, unchanged: 0, peek: 0, remove: 0 };
   faults: readonly Fault[] = [];
   isAway = false;
   /** Whether writers announce their shards. */
@@ -220,8 +220,16 @@ export class MemoryOutbox implements Outbox {
     return { events, isCut: events.length >= limits.eventsMax || bytes >= limits.bytesMax };
   }
 
-  async lookAndClaim(request: ClaimRequest): Promise<LookAndClaim | null> {
+  async lookAndClaim(
+    request: ClaimRequest,
+    since: string | null,
+  ): Promise<LookAndClaim | "unchanged" | null> {
+    this.#answer();
     if (request.blocked.length > 0) return null;
+    if (since === String(this.#seq)) {
+      this.calls.unchanged += 1;
+      return "unchanged";
+    }
     return { look: await this.look(), claim: await this.claim(request) };
   }
 

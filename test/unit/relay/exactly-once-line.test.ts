@@ -17,7 +17,12 @@ import { type CommitFate, ModelTransactions, modelPublisher } from "../../suppor
 import { Ear } from "../../support/running-relay.ts";
 
 const timing = { backoffMinMs: 0, backoffMaxMs: 0 };
-const clock = { monotonicMs: () => 0, wallMs: () => 0, sleep: async () => undefined, alarm: () => () => undefined };
+const clock = {
+  monotonicMs: () => 0,
+  wallMs: () => 0,
+  sleep: async () => undefined,
+  alarm: () => () => undefined,
+};
 
 interface World {
   readonly kafka: ModelTransactions;

@@ -53,6 +53,10 @@ export class AtMostOnceLine implements Line {
     return { publishedTotal: this.#publishedTotal, removedTotal: this.#removedTotal };
   }
 
+  get isBusy(): boolean {
+    return this.#isPublishing || this.#isOpen;
+  }
+
   async connect(failFast: boolean): Promise<void> {
     const { publisher } = this.#parts;
     await awaitBroker(() => publisher.connect(), this.#brokerOutage, this.#owner.signal, failFast);

@@ -33,6 +33,7 @@ export class DeliveryLine implements Line {
   readonly #signal: AbortSignal;
   readonly #brokerOutage: Outage;
   readonly #removals: Removals;
+  #isPublishing = false;
   #publishedTotal = 0;
 
   constructor(parts: DeliveryParts, { timing, signal, beat }: LineOwner) {
@@ -46,6 +47,10 @@ export class DeliveryLine implements Line {
     return { publishedTotal: this.#publishedTotal, removedTotal: this.#removals.removedTotal };
   }
 
+  get isBusy(): boolean {
+    return this.#isPublishing || this.#removals.isUnderWay;
+  }
+
   async connect(failFast: boolean): Promise<void> {
     const { publisher } = this.#parts;
     await awaitBroker(() => publisher.connect(), this.#brokerOutage, this.#signal, failFast);
@@ -57,6 +62,18 @@ export class DeliveryLine implements Line {
   }
 
   async publish(
+    messages: readonly Message[],
+    mayPublish: (shard: number) => boolean,
+  ): Promise<readonly Rejection[]> {
+    this.#isPublishing = true;
+    try {
+      return await this.#publish(messages, mayPublish);
+    } finally {
+      this.#isPublishing = false;
+    }
+  }
+
+  async #publish(
     messages: readonly Message[],
     mayPublish: (shard: number) => boolean,
   ): Promise<readonly Rejection[]> {

@@ -87,6 +87,10 @@ export class ExactlyOnceLine implements Line {
     return { publishedTotal: this.#publishedTotal, removedTotal: this.#removedTotal };
   }
 
+  get isBusy(): boolean {
+    return this.#isPublishing || this.#settled !== null;
+  }
+
   async connect(failFast: boolean): Promise<void> {
     const { publisher } = this.#parts;
     await awaitBroker(() => publisher.connect(), this.#brokerOutage, this.#owner.signal, failFast);

@@ -288,6 +288,8 @@ export class PollingPublisher {
     const quiet = this.#quietMark.at(this.#parts.clock.monotonicMs());
     if (quiet === null || !isLongest(this.#idlePolls, this.#limits)) return false;
     if (this.#blocked.size > 0 || this.#sweep.isUnderWay || !this.#dispatch.isOpen) return false;
+    // Removals go over the session that waits, and would do so behind the wait.
+    if (this.#line.isBusy) return false;
     this.#seenMark = await this.#parts.peek.change(quiet, this.#signal);
     return this.#seenMark !== null;
   }

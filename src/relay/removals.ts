@@ -53,6 +53,11 @@ export class Removals {
     this.#signal = signal;
   }
 
+  /** Something acked is not deleted yet. */
+  get isUnderWay(): boolean {
+    return this.#isUnderWay;
+  }
+
   get removedTotal(): number {
     return this.#removedTotal;
   }

@@ -288,6 +288,51 @@ describe("relay", () => {
       await ear.until(isEmpty(outbox));
     }));
 
+  it("waits at the server only once nothing is on its way: a removal would stand in line behind the wait", async () => {
+    let whatIsAsked = () => {};
+    const waits: number[] = [];
+    class WaitingOutbox extends MemoryOutbox {
+      override async peek() {
+        whatIsAsked();
+        return super.peek();
+      }
+      override async awaitChange(): Promise<null> {
+        waits.push(this.remaining.length);
+        whatIsAsked();
+        return null;
+      }
+    }
+    class SlowPublisher extends RecordingPublisher {
+      answer = () => {};
+      override async publish(messages: readonly Message[]): Promise<Report> {
+        await new Promise<void>((resolve) => {
+          this.answer = resolve;
+        });
+        return super.publish(messages);
+      }
+    }
+    const [outbox, publisher] = [new WaitingOutbox(), new SlowPublisher()];
+    const asked = (count: number) =>
+      new Promise<void>((resolve) => {
+        let left = count;
+        whatIsAsked = () => {
+          left -= 1;
+          if (left === 0) resolve();
+        };
+      });
+    const { relay, ear } = makeRelay(outbox, publisher);
+    await outbox.write({});
+    await relay.start();
+    await asked(20);
+    expect(waits).toEqual([]);
+    publisher.answer();
+    await ear.until(isEmpty(outbox));
+    await asked(3);
+    await relay.stop();
+    expect(waits.length).toBeGreaterThan(0);
+    expect(waits.every((left) => left === 0)).toBe(true);
+  });
+
   it("polls on at the shortest pause while a transaction is open that began a moment ago", () =>
     onStage(
       async ({ relay, ear, outbox }) => {

@@ -138,8 +138,9 @@ export interface Outbox {
    * gives is not to be published: `belowFence` takes it out. Null when it cannot be done here, or not yet.
    *
    * `since`: the mark of a look that found nobody writing, with nothing to claim. While the mark is still that one
-   * there is nothing to look for: the answer is `unchanged`, for half the price or less (docs/bench/look.md). It is
-   * no look: somebody who has not taken a number yet may be writing. Null asks in any case.
+   * there is nothing to look for: the answer is `unchanged`, and no lock was read, which is the part of the price that
+   * grows with max_connections (docs/bench/look.md). It is no look: somebody who has not taken a number yet may be
+   * writing. Null asks in any case.
    */
   lookAndClaim(request: ClaimRequest, since: string | null): Promise<LookAndClaim | "unchanged" | null>;
   /** The first event of one aggregate at or after a position; the way back out of a block. */

@@ -5,9 +5,9 @@
  * It is believed for a while only, because it does not tell of everything: a row that is dated ahead is due when its
  * time comes, not when it is written; rows that were copied back or replicated need not have their numbers from the
  * sequence; and a sequence can be set back. In an outbox without other events such a row would wait for the next
- * one, for hours; so it waits a moment.
+ * one, for hours; so it waits some seconds, as seldom as an idle relay can then afford to claim.
  */
-const believedMs = 2_000;
+const believedMs = 5_000;
 
 export class QuietMark {
   #mark: string | null = null;

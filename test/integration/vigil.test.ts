@@ -89,7 +89,7 @@ describe("the wait for new events at the server", () => {
     onStage(async ({ database, publisher, ear }) => {
       const client = await connected(database.url, "ahead");
       const columns = "insert into undispatched_events (aggregate_id, event_payload,";
-      await client.query(`${columns} created_at) values ('a', '{}', clock_timestamp() + '3 s')`);
+      await client.query(`${columns} created_at) values ('a', '{}', clock_timestamp() + '1 s')`);
       await ear.until(() => publisher.published.length === 1);
       await client.query(`${columns} seq) overriding system value values ('a', '{}', 7000)`);
       await ear.until(() => publisher.published.length === 2);

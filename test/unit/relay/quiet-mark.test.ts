@@ -2,12 +2,12 @@ import { describe, expect, it } from "vitest";
 import { QuietMark } from "../../../src/relay/quiet-mark.ts";
 
 describe("the mark of a quiet outbox", () => {
-  it("is believed for two seconds, and then asked for again", () => {
+  it("is believed for five seconds, and then asked for again", () => {
     const quiet = new QuietMark();
     expect(quiet.at(0)).toBeNull();
     quiet.note("7", 100);
-    expect(quiet.at(2_099)).toBe("7");
-    expect(quiet.at(2_100)).toBeNull();
+    expect(quiet.at(5_099)).toBe("7");
+    expect(quiet.at(5_100)).toBeNull();
   });
 
   it("is none where something was found, and after something that it does not tell of", () => {

@@ -102,7 +102,11 @@ describe("relay and a troubled network to PostgreSQL", () => {
       await client.query(insert);
       await swallowed.happened;
       proxy.cut();
-      expect(await removed).toMatchObject({ gone: 20 });
+      // A look in the middle of the insert takes its first rows for a batch of their own.
+      const { events, gone } = await removed;
+      expect(events).toBe(0);
+      expect(gone).toBeGreaterThan(0);
+      await emptied(stage);
       expect(publisher.published).toHaveLength(20);
     }));
 

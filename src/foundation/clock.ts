@@ -11,7 +11,7 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /**
    * Calls `ring` after `ms`, unless the function that it answers was called before; calling that later does nothing.
-   * For what is asked hundreds of times a second and nearly never rings: a signal costs ten times as much to make.
+   * For what is asked hundreds of times a second and nearly never rings: there is no signal to make for it.
    */
   alarm(ms: number, ring: () => void): () => void;
 }

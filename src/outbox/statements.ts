@@ -44,7 +44,7 @@ export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announc
  * in between and be judged by half of what it held. A row comes even when there is no writer.
  *
  * The mark is that of `markStatement`, read before the locks: it belongs to the row that these are joined to. Were it
- * younger, an idle relay would leave what was written in between alone until the next insert or sweep.
+ * younger, an idle relay would leave what was written in between alone for as long as it believes the mark.
  *
  * The catalog is read as of an instant before the locks, and behind the clock. Should the trigger go in between, a
  * writer that has not announced begins after this look's clock, and the next look knows. For that the clock is the

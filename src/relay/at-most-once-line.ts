@@ -54,7 +54,7 @@ export class AtMostOnceLine implements Line {
   }
 
   get isBusy(): boolean {
-    return this.#isPublishing || this.#isOpen;
+    return this.#isOpen;
   }
 
   async connect(failFast: boolean): Promise<void> {

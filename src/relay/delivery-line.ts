@@ -33,7 +33,6 @@ export class DeliveryLine implements Line {
   readonly #signal: AbortSignal;
   readonly #brokerOutage: Outage;
   readonly #removals: Removals;
-  #isPublishing = false;
   #publishedTotal = 0;
 
   constructor(parts: DeliveryParts, { timing, signal, beat }: LineOwner) {
@@ -48,7 +47,7 @@ export class DeliveryLine implements Line {
   }
 
   get isBusy(): boolean {
-    return this.#isPublishing || this.#removals.isUnderWay;
+    return this.#removals.isUnderWay;
   }
 
   async connect(failFast: boolean): Promise<void> {
@@ -62,18 +61,6 @@ export class DeliveryLine implements Line {
   }
 
   async publish(
-    messages: readonly Message[],
-    mayPublish: (shard: number) => boolean,
-  ): Promise<readonly Rejection[]> {
-    this.#isPublishing = true;
-    try {
-      return await this.#publish(messages, mayPublish);
-    } finally {
-      this.#isPublishing = false;
-    }
-  }
-
-  async #publish(
     messages: readonly Message[],
     mayPublish: (shard: number) => boolean,
   ): Promise<readonly Rejection[]> {

@@ -88,7 +88,7 @@ export class ExactlyOnceLine implements Line {
   }
 
   get isBusy(): boolean {
-    return this.#isPublishing || this.#settled !== null;
+    return this.#settled !== null;
   }
 
   async connect(failFast: boolean): Promise<void> {

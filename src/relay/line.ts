@@ -28,7 +28,7 @@ export interface Line {
    * with it than half of the time, and what waits goes together.
    */
   readonly gatherMs: number;
-  /** Something is being published, or was and is still to be removed. */
+  /** What was published is not all removed yet, or not written down as settled. */
   readonly isBusy: boolean;
   /** Makes sure that there is a broker, waiting for it as long as it takes. Throws what waiting cannot mend. */
   connect(failFast: boolean): Promise<void>;

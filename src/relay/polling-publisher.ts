@@ -87,6 +87,7 @@ export class PollingPublisher {
   readonly #pulse: Pulse;
   readonly #tempo = new Tempo();
   #publishing: Promise<void> = Promise.resolve();
+  #isPublishing = false;
   /** What ended a publish for good; the next round throws it, events or not. */
   #fault: unknown;
   #isFull = false;
@@ -218,10 +219,11 @@ export class PollingPublisher {
 
   /** Publishes what is not behind a block by now: the batch before may have blocked an aggregate. */
   async #deliver({ messages, unpublishable }: Batch): Promise<void> {
-    const rejections = await this.#line.publish(
-      withoutBlocked(messages, this.#blocked.has),
-      this.#shards.mayPublish,
-    );
+    this.#isPublishing = true;
+    const due = withoutBlocked(messages, this.#blocked.has);
+    const rejections = await this.#line.publish(due, this.#shards.mayPublish).finally(() => {
+      this.#isPublishing = false;
+    });
     for (const rejection of rejections) this.#blocked.add(rejection);
     // Only now: what stands before an unpublishable event in its lane had to be published first.
     for (const rejection of unpublishable) {
@@ -289,7 +291,7 @@ export class PollingPublisher {
     if (quiet === null || !isLongest(this.#idlePolls, this.#limits)) return false;
     if (this.#blocked.size > 0 || this.#sweep.isUnderWay || !this.#dispatch.isOpen) return false;
     // Removals go over the session that waits, and would do so behind the wait.
-    if (this.#line.isBusy) return false;
+    if (this.#isPublishing || this.#line.isBusy) return false;
     this.#seenMark = await this.#parts.peek.change(quiet, this.#signal);
     return this.#seenMark !== null;
   }

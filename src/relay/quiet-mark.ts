@@ -5,7 +5,7 @@
  * It is believed for a while only, because it does not tell of everything: a row that is dated ahead is due when its
  * time comes, not when it is written; rows that were copied back or replicated need not have their numbers from the
  * sequence; and a sequence can be set back. In an outbox without other events such a row would wait for the next
- * one, for hours; so it waits some seconds, as seldom as an idle relay can then afford to claim.
+ * one, for hours; so it waits some seconds, and an idle relay claims no more often than that.
  */
 const believedMs = 5_000;
 

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { isoOfMicros, type Micros } from "../event/position.ts";
-import { shardCount } from "../event/shard.ts";
+import { slotCount } from "../event/shard.ts";
 import { OutriderError } from "../foundation/errors.ts";
 import type { Backlog, Fault, Look, OpenWriter, Outbox, WriterDescription } from "../outbox/outbox.ts";
 import { composeOutbox } from "../service/compose.ts";
@@ -15,7 +15,7 @@ interface ShownWriter {
   readonly application: string | null;
   readonly openForMs: number | null;
   /** It holds back these alone; null: all of them. */
-  readonly shards: readonly number[] | null;
+  readonly slots: readonly number[] | null;
 }
 
 interface Status {
@@ -68,7 +68,7 @@ async function readStatus(outbox: Outbox): Promise<Status> {
 }
 
 function showWriter(
-  { id: transaction, pid, startedAt, shards }: OpenWriter,
+  { id: transaction, pid, startedAt, slots }: OpenWriter,
   described: readonly WriterDescription[],
   clock: Micros,
 ): ShownWriter {
@@ -77,7 +77,7 @@ function showWriter(
     pid,
     application: described.find((writer) => writer.pid === pid)?.application ?? null,
     openForMs: startedAt === null ? null : Math.max(0, Math.round((clock - startedAt) / 1000)),
-    shards,
+    slots,
   };
 }
 
@@ -99,8 +99,8 @@ function render({ backlog, fence, fenceLagMs, writers, faults }: Status): string
       ? "fence    unknown: an open transaction began before anyone could look"
       : `fence    ${fence} (${fenceLagMs === 0 ? "nobody holds it" : `${seconds(fenceLagMs)} behind`})`,
     ...writers.map(
-      ({ pid, application, openForMs, shards }) =>
-        `writer   pid ${pid ?? "none (prepared)"}${application === null || application === "" ? "" : ` (${application})`}, open for ${openForMs === null ? "an unknown time" : seconds(openForMs)}${shards === null ? "" : `, holds ${shards.length} of ${shardCount} shards`}`,
+      ({ pid, application, openForMs, slots }) =>
+        `writer   pid ${pid ?? "none (prepared)"}${application === null || application === "" ? "" : ` (${application})`}, open for ${openForMs === null ? "an unknown time" : seconds(openForMs)}${slots === null ? "" : `, holds ${slots.length} of ${slotCount} slots`}`,
     ),
     ...faults.map(({ message, repair }) => `fault    ${message}\n         repair: ${repair}`),
   ];

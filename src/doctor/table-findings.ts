@@ -115,7 +115,7 @@ function announcementFindings({ announcing }: TableFacts, table: string): Findin
     {
       code: "narrow-fence-off",
       severity: "warning",
-      message: `the trigger that announces shards does not fire for every session that writes to ${table}: an open transaction holds back everybody's events, as if it were not there`,
+      message: `the trigger that announces slots does not fire for every session that writes to ${table}: an open transaction holds back everybody's events, as if it were not there`,
       repair: `alter table ${table} enable always trigger ${announcement.trigger}`,
     },
   ];

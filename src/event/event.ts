@@ -5,6 +5,8 @@ export interface OutboxEvent extends Position {
   readonly eventId: string;
   readonly aggregateId: string;
   readonly shard: number;
+  /** Of the same hash, and finer: what writers announce. */
+  readonly slot: number;
   readonly eventType: string | null;
   readonly aggregateType: string | null;
   readonly topic: string | null;

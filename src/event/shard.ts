@@ -3,6 +3,15 @@ import type { Position } from "./position.ts";
 /** The aggregates are cut into this many slices; fixed by the generated column `shard`. */
 export const shardCount = 64;
 
+/**
+ * What an open transaction holds back is finer than what a relay owns: each shard has this many slots, and an aggregate
+ * its slot as it has its shard, both from the same hash. Beside 16 open transactions with an aggregate each, a fifth of
+ * all aggregates share a shard with one of them, and one in 250 a slot.
+ */
+export const slotCount = 4_096;
+
+export const shardOfSlot = (slot: number): number => slot % shardCount;
+
 export const allShards: readonly number[] = Array.from({ length: shardCount }, (_, shard) => shard);
 
 /**

@@ -1,10 +1,10 @@
 /** What the claiming statements answer, turned into events. Every column as PostgreSQL wrote it, but for bytes. */
 import type { OutboxEvent } from "../event/event.ts";
-import type { ShardCursor } from "../event/shard.ts";
-import type { Claim, ClaimLimits } from "./outbox.ts";
+import { shardOfSlot } from "../event/shard.ts";
+import type { Claim, ClaimLimits, PassedRows } from "./outbox.ts";
 
 export type EventRow = [
-  shard: string,
+  slot: string,
   seq: string,
   /** A JSON string: in quotes, and in ISO form whatever the session's DateStyle. */
   createdAt: string,
@@ -25,10 +25,12 @@ type Truth = "t" | "f";
 export type ClaimRow = [...EventRow, isBlocked?: Truth, isLastLook?: Truth];
 
 export function toEvent(row: readonly [...EventRow, ...unknown[]]): OutboxEvent {
-  const [shard, seq, createdAt, eventId, aggregateId, ...rest] = row;
+  const [slotText, seq, createdAt, eventId, aggregateId, ...rest] = row;
   const [eventType, aggregateType, topic, headers, payload, payloadBytes, rowHint] = rest;
+  const slot = Number(slotText);
   return {
-    shard: Number(shard),
+    shard: shardOfSlot(slot),
+    slot,
     seq,
     createdAt: createdAt.slice(1, -1),
     eventId,
@@ -46,12 +48,14 @@ export function toEvent(row: readonly [...EventRow, ...unknown[]]): OutboxEvent 
 /** Marks beyond the end of a full batch are dropped with the rest: those shards count as not visited. */
 export function toClaim(rows: readonly ClaimRow[], { eventsMax, bytesMax }: ClaimLimits): Claim {
   const events: OutboxEvent[] = [];
-  const passed: ShardCursor[] = [];
+  const passed: PassedRows[] = [];
   let bytes = 0;
   for (const row of rows) {
     if (events.length >= eventsMax) break;
-    const [shard, seq, createdAt] = row;
-    if (row[13] === "t") passed.push({ shard: Number(shard), createdAt: createdAt.slice(1, -1), seq });
+    const [slotText, seq, createdAt] = row;
+    const slot = Number(slotText);
+    if (row[13] === "t")
+      passed.push({ shard: shardOfSlot(slot), slot, createdAt: createdAt.slice(1, -1), seq });
     if (row[12] === "t") continue;
     const event = toEvent(row);
     events.push(event);

@@ -16,8 +16,8 @@
  * - the claim is a later statement than the look, with a younger snapshot;
  * - a writer locks the table before its `created_at` is evaluated, which PostgreSQL does by itself.
  *
- * Where writers announce their shards (migration `narrow_fence`), the same holds for each shard by itself: a
- * writer announces a shard before `created_at` is stamped, so that its rows there are not older than the last
+ * Where writers announce their slots (`migrate --narrow-fence`), the same holds for each slot by itself: a
+ * writer announces a slot before `created_at` is stamped, so that its rows there are not older than the last
  * look that did not show the announcement. Only what it has announced is held back. A writer that has
  * announced nothing holds nothing, as long as nobody can write without announcing: a look that is not sure of
  * it says that each writer may write anywhere.
@@ -36,18 +36,18 @@ import type { Micros } from "../event/position.ts";
 import { microsOfIso } from "../event/position.ts";
 import type { Claim, Look, OpenWriter } from "./outbox.ts";
 
-/** Claim only what was created before it: an instant, and a lower one for each shard that is held back. */
+/** Publish only what was created before it: an instant, and a lower one for each slot that is held back. */
 export interface Fence {
   readonly open: Micros;
-  /** By shard; all of them below `open`. */
+  /** By slot; all of them below `open`. */
   readonly held: ReadonlyMap<number, Micros>;
 }
 
 /** A fence that nobody holds. */
 export const fenceAt = (open: Micros): Fence => ({ open, held: new Map() });
 
-export function fenceOf({ open, held }: Fence, shard: number): Micros {
-  return held.get(shard) ?? open;
+export function fenceOf({ open, held }: Fence, slot: number): Micros {
+  return held.get(slot) ?? open;
 }
 
 export function lowestOf({ open, held }: Fence): Micros {
@@ -63,18 +63,16 @@ export function capFence({ open, held }: Fence, end: Micros): Fence {
 }
 
 /**
- * What a claim that knew no fence would have brought with this one. Undefined where that cannot be told: its
- * limits ended it, and it is not known what stands below the fence in the shards behind.
+ * What a claim that knew no fence would have brought up to `open`. Undefined where that cannot be told: its
+ * limits ended it, and it is not known what stands below in the shards behind.
  */
-export function belowFence(claim: Claim, fence: Fence): Claim | undefined {
-  const events = claim.events.filter(
-    ({ shard, createdAt }) => microsOfIso(createdAt) < fenceOf(fence, shard),
-  );
+export function belowOpen(claim: Claim, { open }: Fence): Claim | undefined {
+  const events = claim.events.filter(({ createdAt }) => !(microsOfIso(createdAt) >= open));
   if (events.length === claim.events.length) return claim;
   return claim.isCut ? undefined : { ...claim, events };
 }
 
-/** A shard, or every one of them. */
+/** A slot, or every one of them. */
 type Place = number | "everywhere";
 
 export interface HeldWriter extends OpenWriter {
@@ -144,7 +142,7 @@ function heldBack(clock: Micros, writers: readonly HeldWriter[]): Pick<FenceRead
 function hold(state: FenceState, writer: OpenWriter, look: Look, holdMs: number): HeldWriter {
   const { clock } = look;
   const known = state.writers.get(writer.id);
-  const places: readonly Place[] = writer.shards ?? ["everywhere"];
+  const places: readonly Place[] = writer.slots ?? ["everywhere"];
   const isUnbounded = known === undefined && (writer.pid === null || state.lastLook === undefined);
   // Should the database's clock have stepped back since the last look, the lower one is the bound.
   const lastLook = isUnbounded ? Number.NEGATIVE_INFINITY : Math.min(state.lastLook ?? clock, clock);
@@ -168,7 +166,7 @@ function startOf(writer: OpenWriter, known: HeldWriter | undefined, { isTwoPhase
   return writer.pid === null ? Number.NEGATIVE_INFINITY : (startedAt ?? Number.NEGATIVE_INFINITY);
 }
 
-/** What earlier looks say of a place; of a shard also what they said while nothing was announced, and the reverse. */
+/** What earlier looks say of a place; of a slot also what they said while nothing was announced, and the reverse. */
 function knownBound(known: HeldWriter | undefined, place: Place): Micros | undefined {
   if (known === undefined || known.bounds.size === 0) return undefined;
   if (place === "everywhere") return Math.min(...known.bounds.values());

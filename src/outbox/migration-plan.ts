@@ -31,7 +31,7 @@ export interface Target {
   readonly to?: string | undefined;
   /** Leaves the migrations of the other parts as they are. Unset: outbox and inbox, and on the way down all. */
   readonly only?: MigrationPart | undefined;
-  /** Up: the narrow fence as well. Default false. */
+  /** Up: the narrow fence as well. Default: what is applied of it is brought up to date. */
   readonly narrowFence?: boolean | undefined;
 }
 
@@ -54,7 +54,10 @@ export function planMigrations(
     });
   }
   const done = new Set(applied.map(({ name }) => name));
-  const meant = known.filter(({ name }) => name === to || isMeant(partOf(name), target));
+  // Whoever has asked for it once gets what has been added to it since.
+  const isNarrow = applied.some(({ name }) => partOf(name) === "narrow-fence");
+  const asked = { ...target, narrowFence: target.narrowFence === true || isNarrow };
+  const meant = known.filter(({ name }) => name === to || isMeant(partOf(name), asked));
   if (direction === "up") {
     return meant.filter(({ name }) => !done.has(name) && (to === undefined || name <= to));
   }

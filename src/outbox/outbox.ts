@@ -27,8 +27,8 @@ export interface OpenWriter {
    * one. Null when this role may not see it, and for a prepared transaction.
    */
   readonly startedAt: Micros | null;
-  /** The shards that it has announced to write to, and it writes to no other yet; null: to any of them. */
-  readonly shards: readonly number[] | null;
+  /** The slots that it has announced to write to, and it writes to no other yet; null: to any of them. */
+  readonly slots: readonly number[] | null;
 }
 
 export interface Look {
@@ -60,6 +60,13 @@ export interface ClaimLimits {
 export interface ClaimRange extends ShardCursor {
   /** Only rows created before this instant; above -Infinity. Infinity: whatever is there. */
   readonly fence: Micros;
+  /** Only rows of this slot of the shard; unset: of all. */
+  readonly slot?: number;
+}
+
+/** Where a claim stopped among blocked rows, and the slot of the row that it stopped at. */
+export interface PassedRows extends ShardCursor {
+  readonly slot: number;
 }
 
 export interface ClaimRequest {
@@ -71,7 +78,7 @@ export interface ClaimRequest {
 }
 
 export interface Claim {
-  /** Grouped by shard in the order of the request, in position order inside a shard. */
+  /** Grouped by range in the order of the request, in position order inside a range. */
   readonly events: readonly OutboxEvent[];
   /** True when the limits of the whole batch ended it: shards after the last one were not visited. */
   readonly isCut: boolean;
@@ -79,7 +86,7 @@ export interface Claim {
    * Shards in which very many rows of blocked aggregates were passed over, and how far: there is more
    * behind. So one blocked aggregate of a million rows does not make every claim wait.
    */
-  readonly passed?: readonly ShardCursor[];
+  readonly passed?: readonly PassedRows[];
 }
 
 export interface LookAndClaim {
@@ -135,7 +142,7 @@ export interface Outbox {
   claim(request: ClaimRequest): Promise<Claim>;
   /**
    * A look, and then a claim with a younger snapshot, for one round trip. What stands above the fence that the look
-   * gives is not to be published: `belowFence` takes it out. Null when it cannot be done here, or not yet.
+   * gives is not to be published: `belowOpen` takes most of it out, the cursors the rest. Null when it cannot be done here, or not yet.
    *
    * `since`: the mark of a look that found nobody writing, with nothing to claim. While the mark is still that one
    * there is nothing to look for: the answer is `unchanged`, and no lock was read, which is the part of the price that

@@ -23,6 +23,7 @@ import type {
 import { sqlstateOf } from "./postgres-connection.ts";
 import { type How, PostgresSession, type Together } from "./postgres-session.ts";
 import {
+  announcement,
   backlogStatement,
   claimAroundBlockedStatement,
   claimInStepStatement,
@@ -46,23 +47,28 @@ interface Schema {
   outrider_migrations: { name: string };
 }
 
-/** As texts. `shards`: numbers between commas, none in an empty text; null where nobody announces. */
+/** As texts. `slots`: numbers between commas, none in an empty text; null where nobody announces. */
 type LookRow = [
   clock: string,
   id: string | null,
   pid: string | null,
-  shards: string | null,
+  slots: string | null,
   startedAt: string | null,
   isTwoPhase: "t" | "f",
   mark: string | null,
 ];
 
-const numbersOf = (list: string): number[] => (list === "" ? [] : list.split(",").map(Number));
+/** Null for whoever may write anywhere. */
+function slotsOf(list: string | null): number[] | null {
+  if (list === null) return null;
+  const slots = list === "" ? [] : list.split(",").map(Number);
+  return slots.includes(announcement.everywhere) ? null : slots;
+}
 
 function toLook(rows: readonly LookRow[]): Look {
   return {
     clock: Number(rows[0]?.[0]),
-    writers: rows.flatMap(([, id, pid, shards, startedAt]) => {
+    writers: rows.flatMap(([, id, pid, slots, startedAt]) => {
       if (id === null) return [];
       const start = pid === null || startedAt === null ? null : Number(startedAt);
       return [
@@ -70,7 +76,7 @@ function toLook(rows: readonly LookRow[]): Look {
           id,
           pid: pid === null ? null : Number(pid),
           startedAt: start,
-          shards: shards === null ? null : numbersOf(shards),
+          slots: slotsOf(slots),
         },
       ];
     }),
@@ -89,6 +95,7 @@ function claimValues({ ranges, limits }: ClaimRequest): (string | number)[] {
     limits.eventsMax,
     limits.bytesMax,
     limits.payloadBytesMax,
+    plainArray(ranges.map(({ slot = -1 }) => slot)),
   ];
 }
 
@@ -100,7 +107,8 @@ function isInStep({ ranges, limits }: ClaimRequest): boolean {
   const [first] = ranges;
   if (first === undefined || limits.eventsPerShardMax < limits.eventsMax) return false;
   return ranges.every(
-    ({ shard, createdAt, seq, fence }, place) =>
+    ({ shard, slot, createdAt, seq, fence }, place) =>
+      slot === undefined &&
       createdAt === first.createdAt &&
       seq === first.seq &&
       fence === first.fence &&

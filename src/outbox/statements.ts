@@ -9,6 +9,8 @@
  * one with ten million rows.
  */
 
+import { slotCount } from "../event/shard.ts";
+
 /** How json, jsonb and bytea payloads are read: as their exact text, or as their bytes. */
 export type PayloadType = "json" | "jsonb" | "bytea";
 
@@ -28,11 +30,21 @@ export function plainArray(texts: readonly (string | number)[]): string {
 /** Marks a relay's own deleting transactions, which take the writers' lock but write no event. */
 export const removalMark = { classId: 0x4f757472, objectId: 1 } as const;
 
-/** What a writer holds for each shard that it writes to, where `0007_narrow_fence` is applied. */
-export const announcement = { classId: 0x4f757473, trigger: "zz_outrider_announce_shard" } as const;
+/**
+ * What a writer holds for each slot that it writes to, where `0008_narrow_fence_slots` is applied. `everywhere`: it has
+ * written to more slots than a transaction may announce one by one.
+ */
+export const announcement = {
+  classId: 0x4f757474,
+  everywhere: slotCount,
+  trigger: "zz_outrider_announce_slot",
+} as const;
+
+/** As the generated column `shard` is made, with more of its bits. */
+const slotOf = (row: string): string => `(pg_catalog.hashtext(${row}.aggregate_id) & ${slotCount - 1})`;
 
 /**
- * The database's clock and every transaction that holds a writer's lock on the outbox, with the shards it has
+ * The database's clock and every transaction that holds a writer's lock on the outbox, with the slots it has
  * announced; null for them, unless the trigger that announces fires for everybody. For each also the start of
  * what its backend is at, as far as this role may see it. The activity is asked for only where somebody writes:
  * whomever it is asked about, PostgreSQL copies that of all backends first, a quarter of the price of a look.
@@ -63,7 +75,7 @@ export function lookStatement(
 ): { text: string; values: (string | number)[] } {
   return {
     text: `select (extract(epoch from transaction_timestamp()) * 1000000)::bigint::text,
-       writer.virtualtransaction, writer.pid, case when once.announces then coalesce(writer.shards, '') end,
+       writer.virtualtransaction, writer.pid, case when once.announces then coalesce(writer.slots, '') end,
        case when writer.pid is not null then (
          select (extract(epoch from xact_start) * 1000000)::bigint::text
            from pg_catalog.pg_stat_get_activity(writer.pid)) end,
@@ -73,7 +85,7 @@ export function lookStatement(
            where tgrelid = to_regclass($1) and tgname = $5 and tgenabled = 'A') as announces) as once
   left join lateral (
     select virtualtransaction, min(pid) as pid,
-           string_agg(objid::text, ',') filter (where classid = $4::int::oid) as shards
+           string_agg(objid::text, ',') filter (where classid = $4::int::oid) as slots
       from pg_catalog.pg_locks
      where once.mark is distinct from $6 and granted
        and database = (select oid from pg_catalog.pg_database where datname = current_database())
@@ -145,11 +157,11 @@ function sizeOf(type: PayloadType): string {
 }
 
 /**
- * The next events of the given shards, each from its own cursor up to its fence.
+ * The next events of the given shards, or of one slot of a shard, each from its own cursor up to its fence.
  *
  * `$1..$3` cursors (shards, created_at, seq; the order is the order of the visit), `$4` their fences, `$5`
- * rows a shard, `$6` rows in all, `$7` bytes in all, `$8` largest payload to read; the variant
- * below has also `$9`, the blocked aggregates.
+ * rows a range, `$6` rows in all, `$7` bytes in all, `$8` largest payload to read, `$9` the one slot of each range, or
+ * -1 for all of its shard; the variant below has also `$10`, the blocked aggregates.
  *
  * The nested loop delivers the shards in the order of the visit and each shard in index order; the
  * running sum follows that order, so that cutting by bytes leaves a prefix. Sorting the result again
@@ -162,8 +174,8 @@ export function claimStatement(table: string, type: PayloadType): string {
     select *, sum(bytes) over (rows between unbounded preceding and 1 preceding) as bytes_before
       from (
         select e.*
-          from unnest($1::smallint[], $2::timestamptz[], $3::bigint[], $4::timestamptz[])
-               as c(shard, created_at, seq, fence)
+          from unnest($1::smallint[], $2::timestamptz[], $3::bigint[], $4::timestamptz[], $9::smallint[])
+               as c(shard, created_at, seq, fence, slot)
          cross join lateral (
            select o.ctid, o.shard, o.seq, o.created_at, o.event_id, o.aggregate_id, o.event_type,
                   o.aggregate_type, o.topic, o.headers, o.event_payload, ${sizeOf(type)} as bytes
@@ -171,6 +183,7 @@ export function claimStatement(table: string, type: PayloadType): string {
             where o.shard = c.shard
               and (o.created_at, o.seq) > (c.created_at, c.seq)
               and o.created_at < c.fence
+              and (c.slot < 0 or ${slotOf("o")} = c.slot)
             order by o.created_at, o.seq
             limit $5
          ) as e
@@ -210,12 +223,12 @@ export function claimInStepStatement(table: string, type: PayloadType): string {
  * `event-rows.ts` reads them as they come. `payloadMax`: the parameter that says how large a payload to read.
  */
 function claimColumns(payloadMax: string): string {
-  return `select shard, seq, to_json(created_at), event_id, aggregate_id, event_type, aggregate_type,
+  return `select ${slotOf("measured")}, seq, to_json(created_at), event_id, aggregate_id, event_type, aggregate_type,
        topic, headers, case when bytes <= ${payloadMax} then event_payload end, bytes, ctid`;
 }
 
 /**
- * The claim while something is blocked; `$10`: rows to look at in each shard. Two columns more: true
+ * The claim while something is blocked; `$11`: rows to look at in each range. Two columns more: true
  * for a row that is no event, and true for the last one that was looked at, event or not. That one has
  * to be told in both cases: a shard with more behind it would otherwise count as read to its end.
  *
@@ -230,23 +243,24 @@ export function claimAroundBlockedStatement(table: string, type: PayloadType): s
     select *, sum(bytes) over (rows between unbounded preceding and 1 preceding) as bytes_before
       from (
         select e.*
-          from unnest($1::smallint[], $2::timestamptz[], $3::bigint[], $4::timestamptz[])
-               as c(shard, created_at, seq, fence)
+          from unnest($1::smallint[], $2::timestamptz[], $3::bigint[], $4::timestamptz[], $9::smallint[])
+               as c(shard, created_at, seq, fence, slot)
          cross join lateral (
-           select o.*, o.place = $10 as is_last_look, case when o.is_blocked then 0 else ${sizeOf(type)} end as bytes
+           select o.*, o.place = $11 as is_last_look, case when o.is_blocked then 0 else ${sizeOf(type)} end as bytes
              from (
                select o.ctid, o.shard, o.seq, o.created_at, o.event_id, o.aggregate_id, o.event_type,
                       o.aggregate_type, o.topic, o.headers, o.event_payload,
-                      o.aggregate_id = any ($9::text[]) as is_blocked,
+                      o.aggregate_id = any ($10::text[]) as is_blocked,
                       row_number() over (order by o.created_at, o.seq) as place
                  from ${table} as o
                 where o.shard = c.shard
                   and (o.created_at, o.seq) > (c.created_at, c.seq)
                   and o.created_at < c.fence
+                  and (c.slot < 0 or ${slotOf("o")} = c.slot)
                 order by o.created_at, o.seq
-                limit $10
+                limit $11
              ) as o
-            where not o.is_blocked or o.place = $10
+            where not o.is_blocked or o.place = $11
             order by o.created_at, o.seq
             limit $5
          ) as e
@@ -300,7 +314,7 @@ export function backlogStatement(table: string): string {
 
 /** The columns of `claimStatement`, for the one event that a blocked aggregate tries again. */
 export function headStatement(table: string, type: PayloadType): string {
-  return `select shard, seq, to_json(created_at), event_id, aggregate_id, event_type, aggregate_type,
+  return `select ${slotOf("measured")}, seq, to_json(created_at), event_id, aggregate_id, event_type, aggregate_type,
        topic, headers, case when bytes <= $5 then event_payload end, bytes, ctid
   from (
     select o.ctid, o.*, ${sizeOf(type)} as bytes

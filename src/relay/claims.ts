@@ -3,14 +3,16 @@
  *
  * The claim needs the fence, and the fence needs the look. But where the fence lay close to the clock the last
  * time, it will again, and next to nothing stands above it: then both go in one message, the claim without a
- * fence, and what it brought from above is dropped here. It saves a round trip of two at every poll.
+ * fence, and what it brought from above is dropped here. It saves a round trip of two at every poll. Slots that are held
+ * back are no reason against it: of them, too, next to nothing is there.
  */
 import type { Micros } from "../event/position.ts";
 import type { Clock } from "../foundation/clock.ts";
-import { belowFence, capFence, type Fence, fenceAt, lowestOf } from "../outbox/fence.ts";
+import { belowOpen, capFence, type Fence, fenceAt, lowestOf } from "../outbox/fence.ts";
 import type { Claim, ClaimLimits, ClaimRequest, Outbox } from "../outbox/outbox.ts";
 import type { Announcements } from "./announcements.ts";
-import type { ClaimPlan, Cursors } from "./cursors.ts";
+import type { ClaimPlan } from "./claim-plan.ts";
+import type { Cursors } from "./cursors.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { FenceMark, FenceWatch } from "./fence-watch.ts";
 import { eventsToClaim } from "./pace.ts";
@@ -58,8 +60,10 @@ export class Claims {
   readonly #parts: ClaimParts;
   readonly #sizes: ClaimSizes;
   #averageBytes = 0;
-  /** How far behind the clock the fence lay at the last look. */
-  #lagMs = Number.POSITIVE_INFINITY;
+  /** How far behind the clock the fence lay at the last look, but for slots that were held back. */
+  #openLagMs = Number.POSITIVE_INFINITY;
+  /** The slots that were held back at the last look: they are not asked for before the next one. */
+  #held: Fence["held"] = new Map();
 
   constructor(parts: ClaimParts, sizes: ClaimSizes) {
     this.#parts = parts;
@@ -79,25 +83,28 @@ export class Claims {
     const taken = (await this.#inOne(blocked, since)) ?? (await this.#inTwo(blocked));
     if (taken === "unchanged") return taken;
     const { mark, fence, plan, claim } = taken;
-    this.#lagMs = (mark.clock - lowestOf(mark.fence)) / 1000;
-    const late = cursors.advance(plan, claim);
+    const lagMs = (mark.clock - lowestOf(mark.fence)) / 1000;
+    this.#openLagMs = (mark.clock - mark.fence.open) / 1000;
+    this.#held = fence.held;
+    const { events, late, isBounded, isBehind } = cursors.advance(plan, claim, fence);
     if (late > 0) announcements.announce({ type: "late-events", events: late });
-    const bytes = claim.events.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
-    if (claim.events.length > 0) this.#averageBytes = bytes / claim.events.length;
+    const bytes = events.reduce((sum, { payloadBytes }) => sum + payloadBytes, 0);
+    if (events.length > 0) this.#averageBytes = bytes / events.length;
     announcements.announce({
       type: "polled",
-      events: claim.events.length,
+      events: events.length,
       bytes,
-      fenceLagMs: this.#lagMs,
+      fenceLagMs: lagMs,
       databaseClockMs: mark.clock / 1000,
       durationMs: clock.monotonicMs() - startedMs,
     });
-    const isAtEnd = claim.events.length === 0 && (claim.passed ?? []).length === 0 && !plan.isBounded;
+    const isNothingThere = claim.events.length === 0 && (claim.passed ?? []).length === 0;
+    const isAtEnd = isNothingThere && !isBounded && !isBehind;
     const isQuiet = isAtEnd && mark.isQuiet && lowestOf(fence) === mark.clock;
-    const isAwaited = isAtEnd && !mark.isQuiet && this.#lagMs <= nearMs;
-    const isCut = claim.isCut || plan.isBounded;
+    const isAwaited = isAtEnd && !mark.isQuiet && lagMs <= nearMs;
+    const isCut = claim.isCut || isBounded || isBehind;
     const { outboxMark } = mark;
-    return { ...claim, isCut, isAtEnd, isQuiet, isAwaited, outboxMark, fence: lowestOf(fence) };
+    return { events, isCut, isAtEnd, isQuiet, isAwaited, outboxMark, fence: lowestOf(fence) };
   }
 
   async #inTwo(blocked: readonly string[]): Promise<Taken> {
@@ -113,17 +120,17 @@ export class Claims {
   /** Undefined where it takes two: nothing was taken then. */
   async #inOne(blocked: readonly string[], since: string | null): Promise<Taken | "unchanged" | undefined> {
     const { outbox, fenceWatch, cursors, dispatch } = this.#parts;
-    if (fenceWatch.isShared || blocked.length > 0 || this.#lagMs > nearMs) return undefined;
+    if (fenceWatch.isShared || blocked.length > 0 || this.#openLagMs > nearMs) return undefined;
     const { eventsMax } = this.limits;
-    const unfenced = cursors.plan(eventsMax, fenceAt(Number.POSITIVE_INFINITY));
-    const both = await outbox.lookAndClaim(this.#requestOf(unfenced, blocked), since);
+    const plan = cursors.plan(eventsMax, { ...fenceAt(Number.POSITIVE_INFINITY), held: this.#held });
+    const both = await outbox.lookAndClaim(this.#requestOf(plan, blocked), since);
     if (both === null) return undefined;
     if (both === "unchanged") return both;
     const mark = await fenceWatch.note(both.look);
     const fence = capFence(mark.fence, dispatch.endFor(mark.clock));
-    const claim = belowFence(both.claim, fence);
+    const claim = belowOpen(both.claim, fence);
     if (claim === undefined) return this.#below(mark, blocked);
-    return { mark, fence, plan: cursors.plan(eventsMax, fence), claim };
+    return { mark, fence, plan, claim };
   }
 
   #requestOf({ ranges, eventsPerShardMax }: ClaimPlan, blocked: readonly string[]): ClaimRequest {

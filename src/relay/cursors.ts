@@ -2,41 +2,35 @@
  * How far each shard has been claimed. A cursor is a hint that keeps a claim from walking over the
  * dead index entries of deleted rows; a sweep looks behind all of them, so nothing is lost by a wrong one.
  *
- * A shard that was read to its end moves up to its fence itself, because nothing can appear below
- * it; a shard that was cut moves up to its last event.
+ * A shard that was read to its end moves up to the fence itself, because nothing can appear below
+ * it; a shard that was cut moves up to its last event. Slots that are held back stay behind: laggards.ts.
  */
 import type { OutboxEvent } from "../event/event.ts";
-import { beginning, type Micros, microsOfIso, type Position, startOf } from "../event/position.ts";
+import { beginning, microsOfIso, type Position } from "../event/position.ts";
 import { allShards, type ShardCursor } from "../event/shard.ts";
-import { type Fence, fenceOf } from "../outbox/fence.ts";
+import type { Fence } from "../outbox/fence.ts";
 import type { Claim, ClaimRange } from "../outbox/outbox.ts";
+import { type ClaimPlan, isOfSlot, type Visit, visitsOf } from "./claim-plan.ts";
 import { boundless, type Horizon, nextHorizon } from "./horizon.ts";
+import { Laggards, type Move } from "./laggards.ts";
+import { fenceMark, higherOf, isBelow, type Mark, markOf } from "./marks.ts";
 
-export interface ClaimPlan {
-  /** In the order of the visit; without the shards of which nothing may be claimed, or nothing yet. */
-  readonly ranges: readonly ClaimRange[];
-  /** Some shard ends before its fence, because the others have to follow first. */
+export interface Advanced {
+  /** What may be published: all that was claimed, but for slots that are held back or lag. */
+  readonly events: readonly OutboxEvent[];
+  /** How many of them had appeared late. */
+  readonly late: number;
+  /** Some shard ended before its fence, because the others have to follow first. */
   readonly isBounded: boolean;
-  readonly eventsPerShardMax: number;
-}
-
-/** A position with its instant worked out once: an idle relay compares 64 of them at every poll. */
-interface Mark extends Position {
-  readonly at: Micros;
-}
-
-const markOf = ({ createdAt, seq }: Position): Mark => ({ createdAt, seq, at: microsOfIso(createdAt) });
-
-const fenceMark = (fence: Micros): Mark => ({ ...startOf(fence), at: fence });
-
-function isBelow(a: Mark, b: Mark): boolean {
-  return a.at === b.at ? BigInt(a.seq) < BigInt(b.seq) : a.at < b.at;
+  /** Slots that lag may be claimed of. */
+  readonly isBehind: boolean;
 }
 
 export class Cursors {
   readonly #positions = new Map<number, Mark>();
   /** Where each shard's cursor stood at its highest: what appears below is late. */
   readonly #highWater = new Map<number, Mark>();
+  readonly #laggards = new Laggards();
   #order: readonly number[] = [];
   /** How many shards seem to have more than their share; the batch is divided among them. */
   #crowd = 1;
@@ -50,6 +44,7 @@ export class Cursors {
     for (const marks of [this.#positions, this.#highWater]) {
       for (const shard of marks.keys()) if (!shards.has(shard)) marks.delete(shard);
     }
+    this.#laggards.keepShards(shards);
   }
 
   /** Whether the last claim left rows behind that stood below the fence, or may have. */
@@ -57,68 +52,90 @@ export class Cursors {
     return this.#crowd > 0 || this.#horizon !== boundless;
   }
 
+  /** `fence.open` may be infinite where the claim does not know it yet. */
   plan(eventsMax: number, fence: Fence): ClaimPlan {
     const ranges: ClaimRange[] = [];
     const horizon = this.#horizon.at;
-    let isBounded = false;
-    for (const shard of this.#order) {
-      const below = fenceOf(fence, shard);
-      if (below === Number.NEGATIVE_INFINITY) continue;
-      if (horizon < below) isBounded = true;
+    const below = Math.min(fence.open, horizon);
+    const hasLaggards = !this.#laggards.isEmpty;
+    for (const shard of fence.open === Number.NEGATIVE_INFINITY ? [] : this.#order) {
       const position = this.#positions.get(shard);
+      if (hasLaggards && position !== undefined)
+        ranges.push(...this.#laggards.rangesOf(shard, position, fence));
       if (position !== undefined && position.at >= horizon) continue;
       // Named one by one: spreading 64 of them at every poll took a tenth of a millisecond.
       const { createdAt, seq } = position ?? beginning;
-      ranges.push({ shard, createdAt, seq, fence: Math.min(below, horizon) });
+      ranges.push({ shard, createdAt, seq, fence: below });
     }
     return {
       ranges,
-      isBounded,
       eventsPerShardMax: Math.ceil(eventsMax / Math.max(1, Math.min(this.#crowd, ranges.length))),
     };
   }
 
-  /** Moves the cursors over what was claimed. Returns how many of the events had appeared late. */
-  advance(plan: ClaimPlan, claim: Claim): number {
-    const lastOf = new Map<number, OutboxEvent>();
-    const countOf = new Map<number, number>();
-    const lateOf = new Map<number, number>();
-    for (const event of claim.events) {
-      const count = countOf.get(event.shard) ?? 0;
-      // In order inside a shard: behind the first event that is in time no other can be late.
-      if (count === (lateOf.get(event.shard) ?? 0) && this.#isLate(event)) lateOf.set(event.shard, count + 1);
-      lastOf.set(event.shard, event);
-      countOf.set(event.shard, count + 1);
-    }
-    const cutAt = claim.isCut ? claim.events.at(-1)?.shard : undefined;
-    // Nearly always one fence for all of them.
-    let end: Mark | undefined;
-    const passedAt = new Map((claim.passed ?? []).map((cursor) => [cursor.shard, cursor]));
-    let hasVisited = true;
-    let crowd = 0;
-    for (const { shard, fence } of plan.ranges) {
-      const isFull = (countOf.get(shard) ?? 0) >= plan.eventsPerShardMax;
-      // Where a claim ended among blocked rows: neither full nor at the end of the shard.
-      const passed = passedAt.get(shard);
-      if (!hasVisited || isFull || shard === cutAt || passed !== undefined) crowd += 1;
-      if (hasVisited) {
-        const last = isFull || shard === cutAt ? lastOf.get(shard) : passed;
-        if (end?.at !== fence) end = fenceMark(fence);
-        this.#raise(shard, last === undefined ? end : markOf(last));
-      }
-      if (shard === cutAt) hasVisited = false;
-    }
-    this.#crowd = crowd;
-    this.#rotate(cutAt);
-    // Nobody has to wait: then the order of the numbers, which costs PostgreSQL least.
-    const [first = 0] = this.#order;
-    if (crowd === 0 && first > (this.#order.at(-1) ?? 0))
-      this.#order = [...this.#order].sort((a, b) => a - b);
-    this.#moveHorizon(plan);
-    return [...lateOf.values()].reduce((sum, count) => sum + count, 0);
+  /** Moves the cursors over what was claimed, and says what of it may be published below this fence. */
+  advance(plan: ClaimPlan, claim: Claim, fence: Fence): Advanced {
+    const isNarrow = fence.held.size > 0 || !this.#laggards.isEmpty;
+    const isBounded = this.#horizon.at < fence.open && this.#order.length > 0;
+    const visits = visitsOf(plan, claim);
+    const late = this.#countLate(visits, claim.events);
+    const events = isNarrow ? this.#sift(visits, claim.events, fence) : claim.events;
+    const moves = this.#move(visits, fence);
+    if (isNarrow) this.#laggards.leave(moves, fence);
+    this.#crowd = visits.filter(({ isVisited, stop }) => !isVisited || stop !== undefined).length;
+    this.#rotate(visits.find(({ isCut }) => isCut)?.range.shard);
+    this.#moveHorizon(plan, fence, isBounded);
+    return { events, late, isBounded, isBehind: isNarrow && this.#laggards.canFollow(fence) };
   }
 
-  #moveHorizon({ ranges, isBounded }: ClaimPlan): void {
+  /** What may be published; slots that lag are caught up with on the way, before the rows of their shards. */
+  #sift(visits: readonly Visit[], events: readonly OutboxEvent[], fence: Fence): OutboxEvent[] {
+    const kept: OutboxEvent[] = [];
+    for (const { range, first, next, stop, isVisited } of visits) {
+      const shardAt = this.#positions.get(range.shard);
+      const end =
+        isOfSlot(range) && isVisited && shardAt !== undefined
+          ? this.#laggards.catchUp(range, stop, shardAt, fence)
+          : undefined;
+      for (const event of events.slice(first, next)) {
+        const mayPass =
+          end === undefined ? this.#laggards.mayPass(event, fence) : !(microsOfIso(event.createdAt) >= end);
+        if (mayPass) kept.push(event);
+      }
+    }
+    return kept;
+  }
+
+  #move(visits: readonly Visit[], fence: Fence): Map<number, Move> {
+    const moves = new Map<number, Move>();
+    // Nearly always one fence for all of them.
+    let end: Mark | undefined;
+    for (const { range, stop, isVisited } of visits) {
+      if (isOfSlot(range) || !isVisited) continue;
+      const below = Math.min(range.fence, fence.open);
+      if (below === Number.NEGATIVE_INFINITY) continue;
+      if (end?.at !== below) end = fenceMark(below);
+      const from = this.#positions.get(range.shard);
+      this.#raise(range.shard, stop ?? end);
+      if (fence.held.size > 0) moves.set(range.shard, { from, to: higherOf(from, stop ?? end) });
+    }
+    return moves;
+  }
+
+  /** In order inside a shard: behind the first event that is in time no other can be late. */
+  #countLate(visits: readonly Visit[], events: readonly OutboxEvent[]): number {
+    let late = 0;
+    for (const { range, first, next } of visits) {
+      const mark = this.#highWater.get(range.shard);
+      if (isOfSlot(range) || mark === undefined) continue;
+      let at = first;
+      while (at < next && isBelow(markOf(events[at] as OutboxEvent), mark)) at += 1;
+      late += at - first;
+    }
+    return late;
+  }
+
+  #moveHorizon({ ranges }: ClaimPlan, { open }: Fence, isBounded: boolean): void {
     const isCrowded = this.#crowd > 0;
     // Nearly always: neither is there a backlog, nor was there one.
     if (!isCrowded && !isBounded) {
@@ -126,20 +143,15 @@ export class Cursors {
       return;
     }
     const horizon = this.#horizon.at;
-    const fences = new Map(ranges.map(({ shard, fence }) => [shard, fence]));
+    const asked = new Set(ranges.map(({ shard }) => shard));
+    const fence = Math.min(open, horizon);
     const reached = this.#order.flatMap((shard) => {
       const at = this.#positions.get(shard)?.at ?? Number.NEGATIVE_INFINITY;
-      const fence = fences.get(shard) ?? Number.NEGATIVE_INFINITY;
-      // One that stands at its own fence has to wait for its writers, and nobody for it.
-      return at < fence || at >= horizon ? [at] : [];
+      // One that stands at the fence has to wait for writers, and nobody for it.
+      return (asked.has(shard) && at < fence) || at >= horizon ? [at] : [];
     });
     const shards = this.#order.length;
     this.#horizon = nextHorizon(this.#horizon, { shards, reached, isCrowded, isBounded });
-  }
-
-  #isLate(event: OutboxEvent): boolean {
-    const mark = this.#highWater.get(event.shard);
-    return mark !== undefined && isBelow(markOf(event), mark);
   }
 
   #raise(shard: number, to: Mark): void {
@@ -152,6 +164,10 @@ export class Cursors {
 
   /** The shard that filled a batch comes last in the next one. */
   #rotate(cutAt: number | undefined): void {
+    const [first = 0] = this.#order;
+    // Nobody has to wait: then the order of the numbers, which costs PostgreSQL least.
+    if (this.#crowd === 0 && first > (this.#order.at(-1) ?? 0))
+      this.#order = [...this.#order].sort((a, b) => a - b);
     if (cutAt === undefined) return;
     const next = this.#order.indexOf(cutAt) + 1;
     this.#order = [...this.#order.slice(next), ...this.#order.slice(0, next)];
@@ -159,30 +175,36 @@ export class Cursors {
 
   /** Claim this shard again from just before `position`: an aggregate came out of its block there. */
   rewind(shard: number, position: Position): void {
-    this.#lower(this.#positions, shard, position);
-    this.#lower(this.#highWater, shard, position);
+    this.goBack(shard, position);
+    lower(this.#highWater, shard, position);
   }
 
-  #lower(marks: Map<number, Mark>, shard: number, { createdAt, seq }: Position): void {
-    const before = markOf({ createdAt, seq: String(BigInt(seq) - 1n) });
-    const current = marks.get(shard);
-    if (current !== undefined && isBelow(before, current)) marks.set(shard, before);
-  }
-
-  /** The shards that have been claimed from, each with how far. */
+  /** The shards that have been claimed from, each with how far all of its slots have. */
   get passed(): readonly ShardCursor[] {
-    return [...this.#positions].map(([shard, { createdAt, seq }]) => ({ shard, createdAt, seq }));
+    return [...this.#positions].map(([shard, position]) => {
+      const { createdAt, seq } = this.#laggards.lowestOf(shard, position);
+      return { shard, createdAt, seq };
+    });
   }
 
   /** Claim this shard again from just before `position`, where a row was found; it counts as late. */
   goBack(shard: number, position: Position): void {
-    this.#lower(this.#positions, shard, position);
+    lower(this.#positions, shard, position);
+    const current = this.#positions.get(shard);
+    if (current !== undefined) this.#laggards.goBack(shard, current);
   }
 
   /** After an outage nothing is known any more: the database may be another one with another clock. */
   forget(): void {
     this.#positions.clear();
     this.#highWater.clear();
+    this.#laggards.forget();
     this.#horizon = boundless;
   }
+}
+
+function lower(marks: Map<number, Mark>, shard: number, { createdAt, seq }: Position): void {
+  const before = markOf({ createdAt, seq: String(BigInt(seq) - 1n) });
+  const current = marks.get(shard);
+  if (current !== undefined && isBelow(before, current)) marks.set(shard, before);
 }

@@ -12,7 +12,7 @@ import type { ModelTransaction, NewRow } from "../support/memory-outbox.ts";
 
 export interface OutboxUnderTest {
   readonly outbox: Outbox;
-  /** Whether writers announce their shards. */
+  /** Whether writers announce their slots. */
   readonly announces: boolean;
   begin(): Promise<ModelTransaction>;
   close(): Promise<void>;
@@ -98,15 +98,35 @@ export function describeOutbox(name: string, open: () => Promise<OutboxUnderTest
         expect(startedAt).toBeLessThanOrEqual(createdAt);
       }));
 
-    it("says which shards an open writer has announced, where writers announce", () =>
+    it("says which slots an open writer has announced, where writers announce", () =>
       withOutbox(async ({ outbox, announces, begin }) => {
         const transaction = await begin();
         for (const aggregateId of ["a", "b", "c", "a"]) await transaction.insert({ aggregateId });
         const [writer] = (await outbox.look()).writers;
         await transaction.commit();
-        const touched = new Set((await claimAll(outbox)).events.map(({ shard }) => shard));
-        const announced = writer?.shards && [...writer.shards].sort((a, b) => a - b);
+        const touched = new Set((await claimAll(outbox)).events.map(({ slot }) => slot));
+        const announced = writer?.slots && [...writer.slots].sort((a, b) => a - b);
         expect(announced).toEqual(announces ? [...touched].sort((a, b) => a - b) : null);
+      }));
+
+    it("claims one slot of a shard alone where it is asked to, and the shard as a whole in another range", () =>
+      withOutbox(async ({ outbox, write }) => {
+        const each = Array.from({ length: 100 }, (_, n) => ({ aggregateId: `a-${n}` }));
+        await write(...each, ...each);
+        const { events } = await claimAll(outbox);
+        const slotsOf = (shard: number) =>
+          new Set(events.flatMap((event) => (event.shard === shard ? event.slot : [])));
+        const shard = allShards.find((one) => slotsOf(one).size > 1);
+        const [slot] = shard === undefined ? [] : slotsOf(shard);
+        if (shard === undefined || slot === undefined) throw new Error("a shard with two slots expected");
+        const { clock } = await outbox.look();
+        const whole = { shard, ...beginning, fence: clock };
+        const ranges = [{ ...whole, slot }, whole];
+        const ofShard = events.filter((event) => event.shard === shard);
+        const ofSlot = ofShard.filter((event) => event.slot === slot);
+        expect((await claimAll(outbox, { ranges })).events).toEqual([...ofSlot, ...ofShard]);
+        const blocked = ["nobody"];
+        expect((await claimAll(outbox, { ranges, blocked })).events).toEqual([...ofSlot, ...ofShard]);
       }));
 
     it("claims up to the fence of each shard", () =>

@@ -35,9 +35,10 @@ describe("a claim around a blocked aggregate", () => {
         cursors.own(new Set([rows[0]?.shard ?? -1]));
         const claimed: string[] = [];
         for (let claims = 0; claims < 3; claims += 1) {
-          const plan = cursors.plan(limits.eventsMax, fenceAt((await outbox.look()).clock));
+          const fence = fenceAt((await outbox.look()).clock);
+          const plan = cursors.plan(limits.eventsMax, fence);
           const claim = await outbox.claim({ ...plan, limits, blocked: ["stuck"] });
-          cursors.advance(plan, claim);
+          cursors.advance(plan, claim, fence);
           claimed.push(...claim.events.map(({ createdAt, seq }) => `${microsOfIso(createdAt)} ${seq}`));
         }
         expect(claimed).toHaveLength(4);

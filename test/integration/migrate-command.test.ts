@@ -79,7 +79,7 @@ describe("outrider migrate", () => {
     expect(await parsed("--narrow-fence")).toEqual(narrow);
     expect(await parsed("--narrow-fence")).toEqual([]);
     expect(await parsed()).toEqual([]);
-    expect(await parsed("--down", "--only", "narrow-fence")).toEqual(narrow);
+    expect(await parsed("--down", "--only", "narrow-fence")).toEqual(narrow.toReversed());
     expect(await parsed("--only", "narrow-fence")).toEqual(narrow);
     expect(await parsed("--down")).toEqual(shipped.toReversed());
     expect(await describeSchema(client, "narrow")).toEqual([]);

@@ -23,18 +23,24 @@ import { migratedDatabase, openOutbox } from "../support/migrated-database.ts";
 /** The broken twin: it believes that writers announce, and does not read what. */
 const unread = withLooks((look) => ({
   ...look,
-  writers: look.writers.map((writer) => ({ ...writer, shards: writer.shards && [] })),
+  writers: look.writers.map((writer) => ({ ...writer, slots: writer.slots && [] })),
 }));
 
 const narrow = { narrowFence: true } as const;
-const trigger = "zz_outrider_announce_shard";
+const trigger = "zz_outrider_announce_slot";
 
-/** Some aggregate of the same shard as `aggregateId`, or of another one. */
-async function neighbour(client: pg.Client, aggregateId: string, isSame: boolean): Promise<string> {
+/** Some aggregate of the same slot as `aggregateId`, or of another one of the same shard, or of another shard. */
+async function neighbour(
+  client: pg.Client,
+  aggregateId: string,
+  of: "slot" | "shard" | "none",
+): Promise<string> {
   const { rows } = await client.query<{ id: string }>(
-    `select 'neighbour-' || n as id from generate_series(1, 10000) as n
-      where ((hashtext('neighbour-' || n) & 63) = (hashtext($1) & 63)) = $2 limit 1`,
-    [aggregateId, isSame],
+    `select 'neighbour-' || n as id from generate_series(1, 200000) as n
+      where case when (hashtext('neighbour-' || n) & 4095) = (hashtext($1) & 4095) then 'slot'
+                 when (hashtext('neighbour-' || n) & 63) = (hashtext($1) & 63) then 'shard'
+                 else 'none' end = $2 limit 1`,
+    [aggregateId, of],
   );
   return rows[0]?.id ?? "";
 }
@@ -42,10 +48,10 @@ async function neighbour(client: pg.Client, aggregateId: string, isSame: boolean
 const publishedAggregates = ({ publisher }: FenceStage) =>
   publisher.published.map(({ aggregateId }) => aggregateId);
 
-async function shardsHeld({ database }: FenceStage): Promise<readonly (readonly number[] | null)[]> {
+async function slotsHeld({ database }: FenceStage): Promise<readonly (readonly number[] | null)[]> {
   const outbox = openOutbox(database);
   try {
-    return (await outbox.look()).writers.map(({ shards }) => shards);
+    return (await outbox.look()).writers.map(({ slots }) => slots);
   } finally {
     await outbox.close();
   }
@@ -146,23 +152,24 @@ describe("the narrow fence", () => {
     expect(twin.clock).toBeGreaterThan(twin.writtenAt);
   });
 
-  it("holds back the shard that an open writer has touched, and nobody else's", () =>
+  it("holds back the slot that an open writer has touched, and nobody else's, not in its shard either", () =>
     onStage(async (stage) => {
       const { database, publisher, ear } = stage;
       const [slow, quick] = [await connected(database.url, "slow"), await connected(database.url, "quick")];
-      const same = await neighbour(quick, "slow", true);
-      const other = await neighbour(quick, "slow", false);
+      const same = await neighbour(quick, "slow", "slot");
+      const others = [await neighbour(quick, "slow", "shard"), await neighbour(quick, "slow", "none")];
       await slow.query("begin");
       await slow.query(insert, ["slow"]);
       await polls(stage, 3);
       await quick.query(insert, [same]);
-      await quick.query(insert, [other]);
-      await ear.until(() => publisher.published.length === 1);
+      for (const other of others) await quick.query(insert, [other]);
+      await ear.until(() => publisher.published.length === 2);
       await polls(stage, 10);
-      expect(publishedAggregates(stage)).toEqual([other]);
+      expect(publishedAggregates(stage).sort()).toEqual([...others].sort());
       await slow.query("commit");
-      await ear.until(() => publisher.published.length === 3);
-      expect(publishedAggregates(stage)).toEqual([other, "slow", same]);
+      await ear.until(() => publisher.published.length === 4);
+      expect(publishedAggregates(stage).slice(2)).toEqual(["slow", same]);
+      expect(ear.heard.filter(({ type }) => type === "late-events")).toEqual([]);
       await Promise.all([slow.end(), quick.end()]);
     }, narrow));
 
@@ -177,9 +184,9 @@ describe("the narrow fence", () => {
     onStage(async (stage) => {
       const client = await connected(stage.database.url, "saboteur");
       await client.query(`
-        create or replace function outrider_announce_shard() returns trigger language plpgsql as $$
+        create or replace function outrider_announce_slot() returns trigger language plpgsql as $$
         begin
-          perform pg_advisory_xact_lock_shared(1333097587, hashtext(new.aggregate_id) & 63);
+          perform pg_advisory_xact_lock_shared(1333097588, hashtext(new.aggregate_id) & 4095);
           return new;
         end $$`);
       await client.end();
@@ -187,8 +194,9 @@ describe("the narrow fence", () => {
       expect(times).not.toEqual([...times].sort());
     }, narrow));
 
-  it("takes at most one lock a shard, however many events a transaction writes", () =>
-    onStage(async ({ database }) => {
+  it("takes at most 65 locks, however many events a transaction writes, and then holds back everything", () =>
+    onStage(async (stage) => {
+      const { database } = stage;
       const client = await connected(database.url, "bulk");
       await client.query("begin");
       await client.query(
@@ -197,21 +205,41 @@ describe("the narrow fence", () => {
       const { rows } = await client.query<{ locks: number }>(
         "select count(*)::int as locks from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()",
       );
-      expect(rows[0]?.locks).toBe(64);
+      expect(rows[0]?.locks).toBe(65);
+      expect(await slotsHeld(stage)).toEqual([null]);
       await client.query("rollback");
       await client.end();
     }, narrow));
 
-  it("lets a shard go with the savepoint that is rolled back", () =>
+  it("announces all the same, and takes as many locks, whatever an application makes of its setting", () =>
+    onStage(async (stage) => {
+      const client = await connected(stage.database.url, "meddler");
+      for (const value of ["10000,", "x".repeat(1_000), ""]) {
+        await client.query("begin");
+        await client.query("select set_config('outrider.announced_slots', $1, true)", [value]);
+        await client.query(insert, ["a"]);
+        await client.query("reset all");
+        await client.query(insert, ["a"]);
+        const isAll = value.length > 64 * 6;
+        expect(await slotsHeld(stage), value).toEqual([isAll ? null : [expect.any(Number)]]);
+        await client.query("rollback");
+      }
+      await client.end();
+    }, narrow));
+
+  it("lets a slot go with the savepoint that is rolled back, and announces it again after that", () =>
     onStage(async (stage) => {
       const client = await connected(stage.database.url, "savepoints");
       await client.query("begin");
       await client.query(insert, ["kept"]);
       await client.query("savepoint here");
-      await client.query(insert, [await neighbour(client, "kept", false)]);
-      expect((await shardsHeld(stage))[0]).toHaveLength(2);
+      const other = await neighbour(client, "kept", "none");
+      await client.query(insert, [other]);
+      expect((await slotsHeld(stage))[0]).toHaveLength(2);
       await client.query("rollback to here");
-      expect((await shardsHeld(stage))[0]).toHaveLength(1);
+      expect((await slotsHeld(stage))[0]).toHaveLength(1);
+      await client.query(insert, [other]);
+      expect((await slotsHeld(stage))[0]).toHaveLength(2);
       await client.query("rollback");
       await client.end();
     }, narrow));
@@ -226,7 +254,7 @@ describe("the narrow fence", () => {
         await change();
         await writer.query("begin");
         await writer.query(insert, ["a"]);
-        const held = await shardsHeld(stage);
+        const held = await slotsHeld(stage);
         await writer.query("rollback");
         return held;
       };
@@ -259,7 +287,7 @@ describe("the narrow fence", () => {
       for (const way of ways) {
         await client.query("begin");
         await client.query(way);
-        expect(await shardsHeld(stage), way).toEqual([[expect.any(Number)]]);
+        expect(await slotsHeld(stage), way).toEqual([[expect.any(Number)]]);
         await client.query("rollback");
       }
       await client.end();
@@ -286,8 +314,8 @@ describe("the narrow fence", () => {
       const { database, publisher, ear } = stage;
       const client = await twoPhaseClient(database.url, skip);
       const [same, other] = [
-        await neighbour(client, "prepared", true),
-        await neighbour(client, "prepared", false),
+        await neighbour(client, "prepared", "slot"),
+        await neighbour(client, "prepared", "shard"),
       ];
       await client.query("begin");
       await client.query(insert, ["prepared"]);

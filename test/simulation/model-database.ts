@@ -11,7 +11,7 @@ import {
   microsOfIso,
   type Position,
 } from "../../src/event/position.ts";
-import { shardCount } from "../../src/event/shard.ts";
+import { shardCount, shardOfSlot, slotCount } from "../../src/event/shard.ts";
 import type { BlockRecord } from "../../src/outbox/dead-letter-channel.ts";
 import type {
   Backlog,
@@ -48,20 +48,22 @@ export interface WriterTransaction {
   isPassed: boolean;
   readonly rows: Row[];
   /** What it has announced. */
-  readonly shards: Set<number>;
+  readonly slots: Set<number>;
 }
 
 /** The model's clock starts here, so that its times look like times. */
 const epoch: Micros = 1_700_000_000_000_000;
 
-/** Any stable function will do. */
-export function shardOf(aggregateId: string): number {
+/** Any stable function will do that lets some of few aggregates share a shard, and hardly any a slot. */
+function slotOf(aggregateId: string): number {
   let hash = 2_166_136_261;
   for (const character of aggregateId) {
     hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 16_777_619) >>> 0;
   }
-  return (hash >>> 7) % shardCount;
+  return ((hash >>> 7) % (slotCount / shardCount)) * shardCount + 8 * ((hash >>> 13) % 8);
 }
+
+export const shardOf = (aggregateId: string): number => shardOfSlot(slotOf(aggregateId));
 
 export class ModelDatabase {
   readonly leases: LeaseTable;
@@ -73,8 +75,8 @@ export class ModelDatabase {
   isAway = false;
   /** Some of its transactions will be prepared. */
   readonly isTwoPhase: boolean;
-  /** Whether writers announce their shards. */
-  readonly #announces: boolean;
+  /** Whether writers announce their slots. */
+  readonly announces: boolean;
   readonly #nowUs: () => number;
   /** What the table holds, visible or not, in position order. */
   #rows: Row[] = [];
@@ -89,7 +91,7 @@ export class ModelDatabase {
     leaseTtlMs: number,
     { announces, isTwoPhase }: { readonly announces: boolean; readonly isTwoPhase: boolean },
   ) {
-    this.#announces = announces;
+    this.announces = announces;
     this.isTwoPhase = isTwoPhase;
     this.#nowUs = nowUs;
     this.leases = new LeaseTable(() => nowUs() / 1000, leaseTtlMs);
@@ -125,7 +127,7 @@ export class ModelDatabase {
       isPrepared: false,
       isPassed: false,
       rows: [],
-      shards: new Set<number>(),
+      slots: new Set<number>(),
     };
     this.#named.set(id, writer);
     return writer;
@@ -136,18 +138,20 @@ export class ModelDatabase {
     this.#open.add(writer);
   }
 
-  /** The shard is announced, then the row is stamped. `createdAt` is given by an application that knows better. */
+  /** The slot is announced, then the row is stamped. `createdAt` is given by an application that knows better. */
   insert(writer: WriterTransaction, given: NewRow): Row {
     this.lock(writer);
     this.#seq += 1;
     const aggregateId = given.aggregateId ?? "order-1";
-    writer.shards.add(shardOf(aggregateId));
+    const slot = slotOf(aggregateId);
+    writer.slots.add(slot);
     const createdAt = given.createdAt ?? isoOfMicros(this.clock);
     const payload = given.payload ?? "{}";
     const event: OutboxEvent = {
       eventId: `e${this.#seq}`,
       aggregateId,
-      shard: shardOf(aggregateId),
+      shard: shardOfSlot(slot),
+      slot,
       createdAt,
       seq: String(this.#seq),
       eventType: given.eventType ?? null,
@@ -233,11 +237,11 @@ export class ModelDatabase {
 
   /** The second part of a look: the locks as they are at this moment. */
   get writers(): OpenWriter[] {
-    return [...this.#open].map(({ id, pid, isPrepared, shards }) => ({
+    return [...this.#open].map(({ id, pid, isPrepared, slots }) => ({
       id,
       pid: isPrepared ? null : pid,
       startedAt: null,
-      shards: this.#announces ? [...shards] : null,
+      slots: this.announces ? [...slots] : null,
     }));
   }
 

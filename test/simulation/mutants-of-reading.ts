@@ -49,7 +49,7 @@ export const unreadAnnouncements: Mutant = {
   mutate: (parts) =>
     tamper(parts, (look) => ({
       ...look,
-      writers: look.writers.map((writer) => ({ ...writer, shards: writer.shards && [] })),
+      writers: look.writers.map((writer) => ({ ...writer, slots: writer.slots && [] })),
     })),
 };
 

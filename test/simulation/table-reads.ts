@@ -1,35 +1,45 @@
 /** What the statements of a relay read, as pure functions of the visible rows in position order. */
 import type { OutboxEvent } from "../../src/event/event.ts";
 import { comparePositions, type Position } from "../../src/event/position.ts";
-import type { ShardCursor } from "../../src/event/shard.ts";
-import type { Claim, ClaimLimits, ClaimRequest, SearchRequest, SearchStop } from "../../src/outbox/outbox.ts";
+import type {
+  Claim,
+  ClaimLimits,
+  ClaimRequest,
+  PassedRows,
+  SearchRequest,
+  SearchStop,
+} from "../../src/outbox/outbox.ts";
 import type { Row } from "./model-database.ts";
 
 /** Rows of a shard that a claim looks at while something is blocked; few, so that it matters here. */
 const lookedAtMax = 4;
 
 export function claimFrom(rows: readonly Row[], { ranges, limits, blocked }: ClaimRequest): Claim {
-  const byShard = new Map<number, OutboxEvent[]>();
-  const fences = new Map(ranges.map(({ shard, fence }) => [shard, fence]));
-  for (const { event, at } of rows) {
-    if (!(at < (fences.get(event.shard) ?? Number.NEGATIVE_INFINITY))) continue;
-    const lane = byShard.get(event.shard);
-    if (lane === undefined) byShard.set(event.shard, [event]);
-    else lane.push(event);
+  const byShard = new Map<number, Row[]>();
+  for (const row of rows) {
+    const lane = byShard.get(row.event.shard);
+    if (lane === undefined) byShard.set(row.event.shard, [row]);
+    else lane.push(row);
   }
   const looks =
     blocked.length === 0 ? Number.POSITIVE_INFINITY : Math.max(lookedAtMax, limits.eventsPerShardMax);
   const events: OutboxEvent[] = [];
-  const passed: ShardCursor[] = [];
+  const passed: PassedRows[] = [];
   let bytes = 0;
   const isFull = () => events.length >= limits.eventsMax || bytes >= limits.bytesMax;
-  for (const cursor of byShard.size === 0 ? [] : ranges) {
-    const above = (byShard.get(cursor.shard) ?? []).filter((event) => comparePositions(event, cursor) > 0);
+  for (const range of byShard.size === 0 ? [] : ranges) {
+    const above = (byShard.get(range.shard) ?? []).flatMap(({ event, at }) =>
+      at < range.fence &&
+      (range.slot === undefined || event.slot === range.slot) &&
+      comparePositions(event, range) > 0
+        ? event
+        : [],
+    );
     let taken = 0;
     for (const [place, event] of above.slice(0, looks).entries()) {
       if (isFull() || taken >= limits.eventsPerShardMax) break;
-      const { shard, createdAt, seq } = event;
-      if (place + 1 === looks) passed.push({ shard, createdAt, seq });
+      const { shard, slot, createdAt, seq } = event;
+      if (place + 1 === looks) passed.push({ shard, slot, createdAt, seq });
       if (blocked.includes(event.aggregateId)) continue;
       bytes += event.payloadBytes;
       taken += 1;

@@ -9,6 +9,7 @@ export function anEvent(given: Partial<OutboxEvent> & { readonly at?: number } =
     eventId: `00000000-0000-7000-8000-${seq.padStart(12, "0")}`,
     aggregateId: "order-1",
     shard: 0,
+    slot: given.shard ?? 0,
     createdAt: isoOfMicros(at),
     seq,
     eventType: null,

@@ -13,14 +13,20 @@ export type Twist = (outbox: Outbox) => Outbox;
 /** An outbox whose looks are tampered with. */
 export const withLooks =
   (tamper: (look: Look) => Look): Twist =>
-  (outbox) =>
-    new Proxy(outbox, {
+  (outbox) => {
+    const together: Outbox["lookAndClaim"] = async (...asked) => {
+      const both = await outbox.lookAndClaim(...asked);
+      return both === null || both === "unchanged" ? both : { ...both, look: tamper(both.look) };
+    };
+    return new Proxy(outbox, {
       get(target, name) {
         if (name === "look") return async () => tamper(await target.look());
+        if (name === "lookAndClaim") return together;
         const value: unknown = Reflect.get(target, name);
         return typeof value === "function" ? value.bind(target) : value;
       },
     });
+  };
 
 export interface FenceStage extends RunningRelay {
   readonly database: MigratedDatabase;
@@ -78,7 +84,9 @@ export async function race(seed: number, options: FenceStageOptions = {}): Promi
     announcements.subscribe(({ type }) => {
       if (type === "polled" && polls++ % 20 === 0) relay.sweepSoon();
     });
-    const load = { url: database.url, writers: 14, events: 6_000, aggregates: 20, holdMsMax: 20, seed };
+    const { url } = database;
+    const aggregates = options.narrowFence === true ? await neighbours(url, 20) : 20;
+    const load = { url, writers: 14, events: 6_000, aggregates, holdMsMax: 20, seed };
     const committed = await writeConcurrently(load);
     relay.sweepSoon();
     await ear.until(() => publisher.published.length >= committed.length);
@@ -86,6 +94,18 @@ export async function race(seed: number, options: FenceStageOptions = {}): Promi
   }, options);
   if (verdict === undefined) throw new Error("the race was not run");
   return verdict;
+}
+
+/** Aggregates that share two shards, and hardly a slot: what holds one back is to let the others pass. */
+async function neighbours(url: string, count: number): Promise<string[]> {
+  const client = await connected(url, "neighbours");
+  const { rows } = await client.query<{ id: string }>(
+    `select 'neighbour-' || n as id from generate_series(1, 10000) as n
+      where hashtext('neighbour-' || n) & 63 < 2 limit $1`,
+    [count],
+  );
+  await client.end();
+  return rows.map(({ id }) => id);
 }
 
 /** Resolves after so many more polls. */

@@ -12,7 +12,7 @@ import {
   microsOfIso,
   type Position,
 } from "../../src/event/position.ts";
-import { shardCount } from "../../src/event/shard.ts";
+import { shardOfSlot, slotCount } from "../../src/event/shard.ts";
 import { OutriderError } from "../../src/foundation/errors.ts";
 import type {
   Backlog,
@@ -44,7 +44,7 @@ export interface ModelTransaction {
 interface Writer {
   readonly pid: number;
   readonly startedAt: Micros;
-  readonly shards: Set<number>;
+  readonly slots: Set<number>;
 }
 
 interface Row {
@@ -52,11 +52,11 @@ interface Row {
   isVisible: boolean;
 }
 
-/** Like `hashtext(aggregate_id) & 63`: any stable function will do. */
-function shardOf(aggregateId: string): number {
+/** Like `hashtext(aggregate_id) & 4095`: any stable function will do. */
+function slotOf(aggregateId: string): number {
   let hash = 7;
   for (const character of aggregateId) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
-  return hash % shardCount;
+  return hash % slotCount;
 }
 
 export class MemoryOutbox implements Outbox {
@@ -66,7 +66,7 @@ export class MemoryOutbox implements Outbox {
   readonly calls = { look: 0, claim: 0, unchanged: 0, peek: 0, remove: 0 };
   faults: readonly Fault[] = [];
   isAway = false;
-  /** Whether writers announce their shards. */
+  /** Whether writers announce their slots. */
   announces = false;
   /** The next so many removals are carried out, but their answers are lost. */
   removalsUnanswered = 0;
@@ -88,9 +88,9 @@ export class MemoryOutbox implements Outbox {
     return {
       insert: async (row) => {
         if (!this.#writers.has(id))
-          this.#writers.set(id, { pid: this.#tick() % 100_000, startedAt: this.#tick(), shards: new Set() });
+          this.#writers.set(id, { pid: this.#tick() % 100_000, startedAt: this.#tick(), slots: new Set() });
         const event = this.#stamp(row);
-        this.#writers.get(id)?.shards.add(event.shard);
+        this.#writers.get(id)?.slots.add(event.slot);
         this.#rows.set(event.eventId, { event, isVisible: false });
         own.push(event.eventId);
         return event.eventId;
@@ -146,7 +146,8 @@ export class MemoryOutbox implements Outbox {
       aggregateId,
       createdAt: row.createdAt ?? isoOfMicros(this.#tick()),
       seq: String(this.#seq),
-      shard: shardOf(aggregateId),
+      shard: shardOfSlot(slotOf(aggregateId)),
+      slot: slotOf(aggregateId),
       eventType: row.eventType ?? null,
       aggregateType: row.aggregateType ?? null,
       topic: row.topic ?? null,
@@ -184,11 +185,11 @@ export class MemoryOutbox implements Outbox {
     this.#answer();
     this.calls.look += 1;
     const clock = this.#tick();
-    const writers = [...this.#writers].map(([id, { pid, startedAt, shards }]) => ({
+    const writers = [...this.#writers].map(([id, { pid, startedAt, slots }]) => ({
       id,
       pid,
       startedAt,
-      shards: this.announces ? [...shards] : null,
+      slots: this.announces ? [...slots] : null,
     }));
     return { clock, writers, isTwoPhase: false, mark: String(this.#seq) };
   }
@@ -207,6 +208,7 @@ export class MemoryOutbox implements Outbox {
     const candidates = ranges.flatMap((range) =>
       this.#visible()
         .filter(({ shard, aggregateId }) => shard === range.shard && !out.has(aggregateId))
+        .filter(({ slot }) => range.slot === undefined || slot === range.slot)
         .filter((event) => comparePositions(event, range) > 0 && microsOfIso(event.createdAt) < range.fence)
         .slice(0, limits.eventsPerShardMax),
     );

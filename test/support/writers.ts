@@ -10,7 +10,8 @@ export interface Load {
   readonly url: string;
   readonly writers: number;
   readonly events: number;
-  readonly aggregates: number;
+  /** How many, or which. */
+  readonly aggregates: number | readonly string[];
   /** Longest time a transaction stays open after an insert. */
   readonly holdMsMax: number;
   readonly topic?: string;
@@ -27,6 +28,11 @@ export function seeded(seed: number): () => number {
     t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
     return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
   };
+}
+
+function anyOf(aggregates: Load["aggregates"], random: () => number): string {
+  if (typeof aggregates === "number") return `aggregate-${Math.floor(random() * aggregates)}`;
+  return aggregates[Math.floor(random() * aggregates.length)] as string;
 }
 
 interface InsertedRow {
@@ -66,7 +72,7 @@ async function writeOnce(
   const own: Truth[] = [];
   await client.query("begin");
   for (let n = 0; n < rows; n += 1) {
-    const aggregateId = `aggregate-${Math.floor(random() * load.aggregates)}`;
+    const aggregateId = anyOf(load.aggregates, random);
     const { rows: inserted } = await client.query<InsertedRow>(
       `insert into undispatched_events (aggregate_id, event_payload, topic) values ($1, $2, $3)
        returning event_id, aggregate_id, to_json(created_at)#>>'{}' as created_at, seq`,

@@ -130,6 +130,7 @@ describe("the header names that an event may not use", () => {
         eventId: id,
         aggregateId: "a",
         shard: 0,
+        slot: 0,
         seq: "1",
         createdAt: "2026-01-01T00:00:00Z",
         eventType: "E",

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isoOfMicros } from "../../../src/event/position.ts";
 import {
-  belowFence,
+  belowOpen,
   capFence,
   fenceAt,
   fenceOf,
@@ -17,13 +17,13 @@ const writer = (id: string, pid: number | null = 1, startedAt: number | null = n
   id,
   pid,
   startedAt,
-  shards: null,
+  slots: null,
 });
-const announcing = (id: string, shards: readonly number[], pid: number | null = 1): OpenWriter => ({
+const announcing = (id: string, slots: readonly number[], pid: number | null = 1): OpenWriter => ({
   id,
   pid,
   startedAt: null,
-  shards,
+  slots,
 });
 const look = (clock: number, writers: readonly OpenWriter[] = [], isTwoPhase = false): Look => ({
   clock,
@@ -267,8 +267,8 @@ describe("fence", () => {
     expect(capFence(fence, 150)).toEqual({ open: 150, held: new Map([[7, 100]]) });
   });
 
-  /** As above, shard by shard: a row is stamped only after its shard was announced. */
-  it("never lies above a row of an announced shard that a still open transaction has stamped", () => {
+  /** As above, slot by slot: a row is stamped only after its slot was announced. */
+  it("never lies above a row of an announced slot that a still open transaction has stamped", () => {
     const writes = fc.array(fc.tuple(fc.nat(3), fc.nat(2)), { maxLength: 5 });
     const step = fc.record({
       writes,
@@ -283,21 +283,21 @@ describe("fence", () => {
         const open = new Map<number, { readonly id: string; readonly rows: (readonly [number, number])[] }>();
         for (const { writes, close, areBelieved } of steps) {
           for (const name of close) open.delete(name);
-          for (const [name, shard] of writes) {
+          for (const [name, slot] of writes) {
             clock += 1;
             incarnation += 1;
             if (!open.has(name)) open.set(name, { id: `${name}/${incarnation}`, rows: [] });
-            open.get(name)?.rows.push([shard, clock]);
+            open.get(name)?.rows.push([slot, clock]);
           }
           clock += 1;
           const writers = [...open].map(([name, { id, rows }]) => {
-            const shards = [...new Set(rows.map(([shard]) => shard))];
-            return areBelieved ? announcing(id, shards, name + 1) : writer(id, name + 1);
+            const slots = [...new Set(rows.map(([slot]) => slot))];
+            return areBelieved ? announcing(id, slots, name + 1) : writer(id, name + 1);
           });
           const reading = readFence(state, look(clock, writers), hold);
           state = reading.state;
           for (const { rows } of open.values())
-            for (const [shard, at] of rows) expect(at).toBeGreaterThanOrEqual(fenceOf(reading.fence, shard));
+            for (const [slot, at] of rows) expect(at).toBeGreaterThanOrEqual(fenceOf(reading.fence, slot));
         }
       }),
     );
@@ -308,16 +308,18 @@ describe("a claim that knew no fence", () => {
   const at = (micros: number, shard: number) =>
     anEvent({ shard, createdAt: isoOfMicros(micros), seq: String(micros) });
   const events = [at(10, 1), at(20, 1), at(10, 2), at(20, 2), at(30, 2)];
-  const seqsOf = (claim: ReturnType<typeof belowFence>) =>
+  const seqsOf = (claim: ReturnType<typeof belowOpen>) =>
     claim?.events.map(({ shard, seq }) => [shard, Number(seq)]);
 
-  it("loses what stands at the fence or above, shard by shard", () => {
-    expect(seqsOf(belowFence({ events, isCut: false }, fenceAt(20)))).toEqual([
+  it("loses what stands at the fence or above, but for what is held back: of that the cursors know", () => {
+    expect(seqsOf(belowOpen({ events, isCut: false }, fenceAt(20)))).toEqual([
       [1, 10],
       [2, 10],
     ]);
     const held = { open: 30, held: new Map([[1, Number.NEGATIVE_INFINITY]]) };
-    expect(seqsOf(belowFence({ events, isCut: false }, held))).toEqual([
+    expect(seqsOf(belowOpen({ events, isCut: false }, held))).toEqual([
+      [1, 10],
+      [1, 20],
       [2, 10],
       [2, 20],
     ]);
@@ -325,10 +327,10 @@ describe("a claim that knew no fence", () => {
 
   it("stays as it is where nothing stands above", () => {
     const claim = { events, isCut: true };
-    expect(belowFence(claim, fenceAt(31))).toBe(claim);
+    expect(belowOpen(claim, fenceAt(31))).toBe(claim);
   });
 
   it("says nothing of the shards behind when its limits ended it above the fence", () => {
-    expect(belowFence({ events, isCut: true }, fenceAt(30))).toBeUndefined();
+    expect(belowOpen({ events, isCut: true }, fenceAt(30))).toBeUndefined();
   });
 });

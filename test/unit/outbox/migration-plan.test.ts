@@ -50,6 +50,14 @@ describe("which migrations a run touches", () => {
     expect(down({ only: "inbox" })).toEqual(["0002_inbox"]);
   });
 
+  it("brings a narrow fence that is there up to date without being asked again", () => {
+    const names = ["0001_a", "0002_narrow_fence", "0003_narrow_fence_slots"];
+    const some = names.map((name) => ({ name, up: "", down: "", checksum: `sum ${name}` }));
+    const up = (...there: string[]) => namesOf(planMigrations(some, applied(...there), { direction: "up" }));
+    expect(up("0001_a")).toEqual([]);
+    expect(up("0001_a", "0002_narrow_fence")).toEqual(["0003_narrow_fence_slots"]);
+  });
+
   it("reverts what is applied, newest first", () => {
     expect(namesOf(planMigrations(known, applied("0001_a", "0002_b"), { direction: "down" }))).toEqual([
       "0002_b",

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { OutboxEvent } from "../../../src/event/event.ts";
 import { beginning } from "../../../src/event/position.ts";
 import { fenceAt } from "../../../src/outbox/fence.ts";
+import type { Claim } from "../../../src/outbox/outbox.ts";
 import { Cursors } from "../../../src/relay/cursors.ts";
 import { anEvent } from "../../support/events.ts";
 
@@ -14,37 +15,22 @@ const owning = (shards: readonly number[]) => {
 /** With a fence that is the same for all shards. */
 const planOf = (cursors: Cursors, eventsMax: number, fence = 1_000) =>
   cursors.plan(eventsMax, fenceAt(fence));
+const advance = (cursors: Cursors, eventsMax: number, fence: number, claim: Claim) =>
+  cursors.advance(planOf(cursors, eventsMax, fence), claim, fenceAt(fence));
 const cursorOf = (cursors: Cursors, shard: number) =>
   planOf(cursors, 10).ranges.find((range) => range.shard === shard);
 
 describe("cursors", () => {
   it("move up to the fence where a shard was read to its end", () => {
     const cursors = owning([0, 1]);
-    cursors.advance(planOf(cursors, 10, 100), { events: [at(0, 5)], isCut: false });
+    advance(cursors, 10, 100, { events: [at(0, 5)], isCut: false });
     expect(cursorOf(cursors, 0)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000100Z", seq: "0" });
     expect(cursorOf(cursors, 1)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000100Z" });
   });
 
-  it("move up to its own fence in a shard that is held back, and stay where nothing may be claimed", () => {
-    const cursors = owning([0, 1, 2]);
-    const held = new Map([
-      [1, 40],
-      [2, Number.NEGATIVE_INFINITY],
-    ]);
-    const plan = cursors.plan(10, { open: 100, held });
-    expect(plan.ranges.map(({ shard, fence }) => [shard, fence])).toEqual([
-      [0, 100],
-      [1, 40],
-    ]);
-    cursors.advance(plan, { events: [at(0, 70)], isCut: false });
-    expect(cursorOf(cursors, 0)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000100Z" });
-    expect(cursorOf(cursors, 1)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000040Z" });
-    expect(cursorOf(cursors, 2)).toMatchObject(beginning);
-  });
-
   it("stop at the last event where a shard was cut, and do not move where it was not visited", () => {
     const cursors = owning([0, 1, 2]);
-    cursors.advance(planOf(cursors, 3, 100), { events: [at(0, 1), at(1, 2), at(1, 3)], isCut: true });
+    advance(cursors, 3, 100, { events: [at(0, 1), at(1, 2), at(1, 3)], isCut: true });
     expect(cursorOf(cursors, 0)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000100Z" });
     expect(cursorOf(cursors, 1)).toMatchObject({ seq: "3" });
     expect(cursorOf(cursors, 2)).toMatchObject(beginning);
@@ -52,28 +38,28 @@ describe("cursors", () => {
 
   it("stop at the last event of a shard that reached its share", () => {
     const cursors = owning([0, 1]);
-    cursors.advance(planOf(cursors, 4, 100), {
+    advance(cursors, 4, 100, {
       events: [at(0, 1), at(0, 2), at(0, 3), at(0, 4)],
       isCut: true,
     });
     const plan = planOf(cursors, 4, 100);
     expect(plan.eventsPerShardMax).toBe(2);
-    cursors.advance(plan, { events: [at(1, 1), at(1, 2), at(0, 5)], isCut: false });
+    cursors.advance(plan, { events: [at(1, 1), at(1, 2), at(0, 5)], isCut: false }, fenceAt(100));
     expect(cursorOf(cursors, 1)).toMatchObject({ seq: "2" });
     expect(cursorOf(cursors, 0)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000100Z" });
   });
 
   it("visit the shard that filled a batch last, so that it starves nobody", () => {
     const cursors = owning([0, 1, 2]);
-    cursors.advance(planOf(cursors, 2, 100), { events: [at(0, 1), at(0, 2)], isCut: true });
+    advance(cursors, 2, 100, { events: [at(0, 1), at(0, 2)], isCut: true });
     expect(planOf(cursors, 2).ranges.map(({ shard }) => shard)).toEqual([1, 2, 0]);
   });
 
   it("count what turns up below the high-water mark as late, also where a sweep found it", () => {
     const cursors = owning([0]);
-    cursors.advance(planOf(cursors, 10, 100), { events: [at(0, 5)], isCut: false });
+    advance(cursors, 10, 100, { events: [at(0, 5)], isCut: false });
     cursors.goBack(0, at(0, 7));
-    const late = cursors.advance(planOf(cursors, 10, 200), {
+    const { late } = advance(cursors, 10, 200, {
       events: [at(0, 7), at(0, 50), at(0, 150)],
       isCut: false,
     });
@@ -82,16 +68,16 @@ describe("cursors", () => {
 
   it("do not call late what an outage or a block made them read again", () => {
     const cursors = owning([0]);
-    cursors.advance(planOf(cursors, 10, 100), { events: [at(0, 5)], isCut: false });
+    advance(cursors, 10, 100, { events: [at(0, 5)], isCut: false });
     cursors.rewind(0, at(0, 5));
-    expect(cursors.advance(planOf(cursors, 10, 200), { events: [at(0, 5)], isCut: false })).toBe(0);
+    expect(advance(cursors, 10, 200, { events: [at(0, 5)], isCut: false }).late).toBe(0);
     cursors.forget();
-    expect(cursors.advance(planOf(cursors, 10, 200), { events: [at(0, 5)], isCut: false })).toBe(0);
+    expect(advance(cursors, 10, 200, { events: [at(0, 5)], isCut: false }).late).toBe(0);
   });
 
   it("begin at the beginning for a shard that is new, and forget one that is gone", () => {
     const cursors = owning([0]);
-    cursors.advance(planOf(cursors, 10, 100), { events: [], isCut: false });
+    advance(cursors, 10, 100, { events: [], isCut: false });
     cursors.own(new Set([0, 1]));
     expect(cursorOf(cursors, 0)).not.toMatchObject(beginning);
     expect(cursorOf(cursors, 1)).toMatchObject(beginning);
@@ -102,14 +88,14 @@ describe("cursors", () => {
 
   it("stay where they are when the clock steps back", () => {
     const cursors = owning([0]);
-    cursors.advance(planOf(cursors, 10, 100), { events: [], isCut: false });
-    cursors.advance(planOf(cursors, 10, 50), { events: [], isCut: false });
+    advance(cursors, 10, 100, { events: [], isCut: false });
+    advance(cursors, 10, 50, { events: [], isCut: false });
     expect(cursorOf(cursors, 0)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000100Z" });
   });
 
   it("rewind to just before the event, so that it is claimed again itself", () => {
     const cursors = owning([0]);
-    cursors.advance(planOf(cursors, 10, 100), { events: [], isCut: false });
+    advance(cursors, 10, 100, { events: [], isCut: false });
     cursors.rewind(0, at(0, 40, "7"));
     expect(cursorOf(cursors, 0)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000040Z", seq: "6" });
   });
@@ -151,13 +137,14 @@ function drain(sizes: readonly number[], eventsMax: number) {
         taken[shard] = row + 1;
       }
     }
-    cursors.advance(plan, { events, isCut: events.length >= eventsMax });
+    const claim = { events, isCut: events.length >= eventsMax };
+    const { isBounded } = cursors.advance(plan, claim, fenceAt(2 * backlogMicros));
     const reached = taken.slice(0, hot).map((rows, shard) => rows / (sizes[shard] ?? 1));
     if (Math.min(...reached) < 1) hotMeanwhile = taken[hot] ?? 0;
     // The first batch is all of one shard: nobody knew yet that there are more.
     if (Math.min(...reached) > 0.4)
       farthest = Math.max(farthest, Math.max(...reached) - Math.min(...reached));
-    isLeft = events.length > 0 || plan.isBounded;
+    isLeft = events.length > 0 || isBounded;
   }
   return { taken, farthest, hotMeanwhile };
 }

@@ -1,11 +1,13 @@
 /**
- * Writes the generated parts of the README (settings, error codes, exit codes) and of
- * docs/observability.md, each between two markers. `npx tsx scripts/write-reference.ts` after a change of one of the tables; a test compares.
+ * Writes the generated parts of the README (settings, error codes, exit codes, figures) and of
+ * docs/observability.md, each between two markers. `npx tsx scripts/write-reference.ts` after a change of one of
+ * the tables, or a new page of a benchmark; a test compares.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { errorTable, exitCodes } from "../src/foundation/errors.ts";
 import { configKeys, flagOf, type Key } from "../src/service/config-keys.ts";
+import { benchParts } from "./bench-reference.ts";
 import { row, withParts } from "./markdown.ts";
 import { observabilityParts, observabilityPath } from "./observability-reference.ts";
 
@@ -75,7 +77,7 @@ function errors(): string {
   return [row("error code", "means"), "|---|---|", ...lines].join("\n");
 }
 
-const parts: Readonly<Record<string, () => string>> = { settings, exits, errors };
+const parts: Readonly<Record<string, () => string>> = { settings, exits, errors, ...benchParts };
 
 /** The README with every generated part as it should be. @throws Error when a marker is missing. */
 export function withReference(readme: string): string {

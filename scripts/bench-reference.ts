@@ -98,13 +98,13 @@ function writersAndFence(): string[] {
   const { cases } = read<WritersBench>("writers");
   const { holding, untouchedMs } = read<OpenWritersBench>("open-writers");
   const perTransaction = cases.map(({ eventsPerTransaction }) => eventsPerTransaction).join(" / ");
-  const toBare = cases.map(({ toBare: { outbox } }) => outbox.median).join(" / ");
+  const toBare = (side: "outbox" | "narrowed") => cases.map((one) => one.toBare[side].median).join(" / ");
   const waited = (side: keyof typeof untouchedMs) =>
     `${medianOf(untouchedMs[side], "p50")} / ${medianOf(untouchedMs[side], "p99")} ms`;
   return [
     row(
       page("writers", `an event in the application's transaction, ${perTransaction} in each`),
-      `${toBare} of what it costs in a bare table`,
+      `${toBare("outbox")} of what it costs in a bare table; ${toBare("narrowed")} with \`--narrow-fence\``,
     ),
     row(
       page(

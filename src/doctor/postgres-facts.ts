@@ -7,7 +7,7 @@ import { microsOfIso } from "../event/position.ts";
 import type { Clock } from "../foundation/clock.ts";
 import { messageOf, OutriderError } from "../foundation/errors.ts";
 import type { DatabaseConfig } from "../outbox/database-config.ts";
-import { partOf } from "../outbox/migration-plan.ts";
+import { type MigrationPart, partOf } from "../outbox/migration-plan.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import { connect, connectionError, sqlstateOf } from "../outbox/postgres-connection.ts";
 import { quoteIdentifier } from "../outbox/statements.ts";
@@ -112,7 +112,11 @@ export class PostgresFacts implements DatabaseCheckup {
       ),
     );
     if (applied === undefined) return null;
-    return this.#known.filter((name) => partOf(name) === "outbox" && applied?.includes(name) !== true);
+    // What nobody has asked for is not missing.
+    const parts = new Set<MigrationPart>(["outbox", ...(applied ?? []).map(partOf)]);
+    return this.#known.filter(
+      (name) => partOf(name) !== "inbox" && parts.has(partOf(name)) && applied?.includes(name) !== true,
+    );
   }
 
   async #outboxId(client: Client): Promise<string | null> {

@@ -24,6 +24,7 @@ import { sqlstateOf } from "./postgres-connection.ts";
 import { type How, PostgresSession, type Together } from "./postgres-session.ts";
 import {
   announcement,
+  anySlot,
   backlogStatement,
   claimAroundBlockedStatement,
   claimInStepStatement,
@@ -95,7 +96,7 @@ function claimValues({ ranges, limits }: ClaimRequest): (string | number)[] {
     limits.eventsMax,
     limits.bytesMax,
     limits.payloadBytesMax,
-    plainArray(ranges.map(({ slot = -1 }) => slot)),
+    plainArray(ranges.map(({ slot = anySlot }) => slot)),
   ];
 }
 

@@ -40,6 +40,9 @@ export const announcement = {
   trigger: "zz_outrider_announce_slot",
 } as const;
 
+/** In place of a slot: all of the shard. */
+export const anySlot = -1;
+
 /** As the generated column `shard` is made, with more of its bits. */
 const slotOf = (row: string): string => `(pg_catalog.hashtext(${row}.aggregate_id) & ${slotCount - 1})`;
 
@@ -161,7 +164,7 @@ function sizeOf(type: PayloadType): string {
  *
  * `$1..$3` cursors (shards, created_at, seq; the order is the order of the visit), `$4` their fences, `$5`
  * rows a range, `$6` rows in all, `$7` bytes in all, `$8` largest payload to read, `$9` the one slot of each range, or
- * -1 for all of its shard; the variant below has also `$10`, the blocked aggregates.
+ * `anySlot`; the variant below has also `$10`, the blocked aggregates.
  *
  * The nested loop delivers the shards in the order of the visit and each shard in index order; the
  * running sum follows that order, so that cutting by bytes leaves a prefix. Sorting the result again

@@ -8,7 +8,7 @@ import { isoOfMicros } from "../../src/event/position.ts";
 import { allShards } from "../../src/event/shard.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import { median, type Quantiles, ratioOf, rounded, type Spread } from "../../src/foundation/figures.ts";
-import { claimStatement } from "../../src/outbox/statements.ts";
+import { anySlot, claimStatement } from "../../src/outbox/statements.ts";
 import { type Company, measureLatency } from "./latency-run.ts";
 import { machineMs } from "./machine-clock.ts";
 import type { BenchOptions } from "./options.ts";
@@ -171,6 +171,7 @@ async function buffersOfClaim(client: pg.Client): Promise<number> {
       2_000,
       4_000_000,
       8_000_000,
+      allShards.map(() => anySlot),
     ],
   );
   const plan = rows[0]?.["QUERY PLAN"][0].Plan;

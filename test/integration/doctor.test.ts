@@ -151,6 +151,20 @@ const inTable: readonly Broken[] = [
       "outrider migrate": () => migrate(database.admin, { schema: database.schema, direction: "up" }),
     },
   },
+  {
+    name: "a narrow fence of an older version",
+    breakIt: () =>
+      migrate(database.admin, {
+        schema: database.schema,
+        direction: "up",
+        only: "narrow-fence",
+        to: "0007_narrow_fence",
+      }),
+    codes: ["migrations-pending"],
+    repairs: {
+      "outrider migrate": () => migrate(database.admin, { schema: database.schema, direction: "up" }),
+    },
+  },
 ];
 
 const inRoles: readonly Broken[] = [

@@ -6,6 +6,7 @@ import pg from "pg";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { PostgresSession } from "../../src/outbox/postgres-session.ts";
 import {
+  anySlot,
   claimInStepStatement,
   claimStatement,
   plainArray,
@@ -198,6 +199,7 @@ const claim = {
     1_000,
     1_000_000,
     1_000_000,
+    plainArray([anySlot, anySlot]),
   ],
 };
 const claimInStep = {

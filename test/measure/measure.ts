@@ -13,7 +13,7 @@ import { allShards } from "../../src/event/shard.ts";
 import { systemClock } from "../../src/foundation/clock.ts";
 import { migrate } from "../../src/outbox/migrator.ts";
 import { connect } from "../../src/outbox/postgres-connection.ts";
-import { claimStatement } from "../../src/outbox/statements.ts";
+import { anySlot, claimStatement } from "../../src/outbox/statements.ts";
 import { databaseConfig } from "../support/migrated-database.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { createTopics, uniqueTopic } from "../support/topics.ts";
@@ -111,6 +111,7 @@ async function explainClaim(client: pg.Client, cursor: { createdAt: string; seq:
       2000,
       4_000_000,
       8_000_000,
+      allShards.map(() => anySlot),
     ],
   );
   const [explained] = rows[0]?.["QUERY PLAN"] ?? [];

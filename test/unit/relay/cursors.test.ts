@@ -93,6 +93,32 @@ describe("cursors", () => {
     expect(cursorOf(cursors, 0)).toMatchObject({ createdAt: "1970-01-01T00:00:00.000100Z" });
   });
 
+  it("leave a held slot behind at its own fence, and read from there once it is free", () => {
+    const cursors = owning([0]);
+    const held = { open: 100, held: new Map([[64, 40]]) };
+    const { events, isBehind } = cursors.advance(
+      cursors.plan(10, held),
+      { events: [at(0, 30), { ...at(0, 50), slot: 64 }, at(0, 60)], isCut: false },
+      held,
+    );
+    expect(events.map(({ seq }) => seq)).toEqual(["30", "60"]);
+    expect(isBehind).toBe(false);
+    expect(cursors.passed).toMatchObject([{ shard: 0, createdAt: "1970-01-01T00:00:00.000040Z" }]);
+    const { ranges } = cursors.plan(10, fenceAt(200));
+    expect(ranges.map(({ slot, fence }) => [slot, fence])).toEqual([
+      [64, 100],
+      [undefined, 200],
+    ]);
+  });
+
+  it("do not read a second time for a slot whose fence lies below the cursor: the clock stepped back", () => {
+    const cursors = owning([0]);
+    advance(cursors, 10, 100, { events: [{ ...at(0, 50), slot: 64 }], isCut: false });
+    const held = { open: 90, held: new Map([[64, 40]]) };
+    cursors.advance(cursors.plan(10, held), { events: [], isCut: false }, held);
+    expect(cursors.plan(10, fenceAt(200)).ranges).toMatchObject([{ shard: 0, fence: 200 }]);
+  });
+
   it("rewind to just before the event, so that it is claimed again itself", () => {
     const cursors = owning([0]);
     advance(cursors, 10, 100, { events: [], isCut: false });

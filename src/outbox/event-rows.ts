@@ -53,9 +53,9 @@ export function toClaim(rows: readonly ClaimRow[], { eventsMax, bytesMax }: Clai
   for (const row of rows) {
     if (events.length >= eventsMax) break;
     const [slotText, seq, createdAt] = row;
-    const slot = Number(slotText);
+    const atSlot = Number(slotText);
     if (row[13] === "t")
-      passed.push({ shard: shardOfSlot(slot), slot, createdAt: createdAt.slice(1, -1), seq });
+      passed.push({ shard: shardOfSlot(atSlot), atSlot, createdAt: createdAt.slice(1, -1), seq });
     if (row[12] === "t") continue;
     const event = toEvent(row);
     events.push(event);

@@ -64,9 +64,10 @@ export interface ClaimRange extends ShardCursor {
   readonly slot?: number;
 }
 
-/** Where a claim stopped among blocked rows, and the slot of the row that it stopped at. */
+/** Where a claim stopped among blocked rows. */
 export interface PassedRows extends ShardCursor {
-  readonly slot: number;
+  /** Of the row that it stopped at; not `slot`, which would make a range of that slot alone out of this. */
+  readonly atSlot: number;
 }
 
 export interface ClaimRequest {

@@ -2,7 +2,7 @@
 import type { OutboxEvent } from "../event/event.ts";
 import { microsOfIso } from "../event/position.ts";
 import { invariant } from "../foundation/errors.ts";
-import type { Claim, ClaimRange, PassedRows } from "../outbox/outbox.ts";
+import type { Claim, ClaimRange } from "../outbox/outbox.ts";
 import { type Mark, markOf } from "./marks.ts";
 
 export interface ClaimPlan {
@@ -40,7 +40,9 @@ export function visitsOf({ ranges, eventsPerShardMax }: ClaimPlan, claim: Claim)
     next = endOf(range, events, first);
     const isCut = isVisited && claim.isCut && next > first && next === events.length;
     const isFull = isCut || next - first >= eventsPerShardMax;
-    const stop = isFull ? events[next - 1] : passed.find((rows) => isWithin(range, rows));
+    const stop = isFull
+      ? events[next - 1]
+      : passed.find((rows) => isWithin(range, { ...rows, slot: rows.atSlot }));
     const visit = { range, first, next, stop: stop && markOf(stop), isCut, isVisited };
     if (isCut) isVisited = false;
     return visit;
@@ -64,7 +66,7 @@ function endOf(range: ClaimRange, events: readonly OutboxEvent[], first: number)
 /** The ranges of a shard's slots end where its own begins. */
 function isWithin(
   range: ClaimRange,
-  { shard, slot, createdAt }: Pick<PassedRows, "shard" | "slot" | "createdAt">,
+  { shard, slot, createdAt }: Pick<OutboxEvent, "shard" | "slot" | "createdAt">,
 ) {
   if (shard !== range.shard) return false;
   if (isOfSlot(range)) return slot === range.slot && !(microsOfIso(createdAt) >= range.fence);

@@ -39,7 +39,7 @@ export function claimFrom(rows: readonly Row[], { ranges, limits, blocked }: Cla
     for (const [place, event] of above.slice(0, looks).entries()) {
       if (isFull() || taken >= limits.eventsPerShardMax) break;
       const { shard, slot, createdAt, seq } = event;
-      if (place + 1 === looks) passed.push({ shard, slot, createdAt, seq });
+      if (place + 1 === looks) passed.push({ shard, atSlot: slot, createdAt, seq });
       if (blocked.includes(event.aggregateId)) continue;
       bytes += event.payloadBytes;
       taken += 1;

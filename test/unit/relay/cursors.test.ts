@@ -111,6 +111,19 @@ describe("cursors", () => {
     ]);
   });
 
+  it("stay where nothing may be claimed, of all shards or of one slot", () => {
+    const cursors = owning([0]);
+    const nowhere = fenceAt(Number.NEGATIVE_INFINITY);
+    expect(cursors.plan(10, nowhere).ranges).toEqual([]);
+    cursors.advance(planOf(cursors, 10), { events: [], isCut: false }, nowhere);
+    expect(cursorOf(cursors, 0)).toMatchObject(beginning);
+    const held = { open: 100, held: new Map([[64, Number.NEGATIVE_INFINITY]]) };
+    const claim = { events: [{ ...at(0, 50), slot: 64 }, at(0, 60)], isCut: false };
+    expect(cursors.advance(cursors.plan(10, held), claim, held).events).toEqual([at(0, 60)]);
+    expect(cursors.passed).toMatchObject([{ shard: 0, ...beginning }]);
+    expect(planOf(cursors, 10).ranges[0]).toMatchObject({ slot: 64, ...beginning, fence: 100 });
+  });
+
   it("do not read a second time for a slot whose fence lies below the cursor: the clock stepped back", () => {
     const cursors = owning([0]);
     advance(cursors, 10, 100, { events: [{ ...at(0, 50), slot: 64 }], isCut: false });
